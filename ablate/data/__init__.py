@@ -1,0 +1,1 @@
+"""Datasets, one file each; features, the store of features, windows and splits."""

@@ -1,0 +1,1 @@
+"""Studies on Ray Tune and Optuna."""
