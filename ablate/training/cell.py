@@ -1,0 +1,134 @@
+"""One cell: one configuration on one seed, from its resolved form to its final report. Both executors and `ablate train` call it."""
+
+import contextlib
+import gc
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ablate.data.dataset import Data, load_data
+from ablate.metrics.pictures import draw
+from ablate.random import initialise
+from ablate.registry import MODELS
+from ablate.training import checkpoint
+from ablate.training.loop import Place, Progress, Report, fit, keep, make_optimiser, now, score
+from ablate.training.step import Step, build_terms
+from ablate.trial import Trial
+
+log = logging.getLogger(__name__)
+ARTIFACTS = "artifacts"  # what a trial leaves for the record, inside its checkpoint folder
+
+
+def run_cell(
+    config: dict[str, Any],
+    report: Callable[[Report], None],
+    rank: int = 0,
+    world: int = 1,
+    wrap: Callable[[Step], nn.Module] = lambda step: step,
+    device: torch.device | None = None,
+) -> None:
+    """Train one cell from where it stands to its end; every rank calls this.
+
+    config: `trial` (plain resolved configuration, seed included), `cell` (its key), `folder` (of its checkpoints), and
+    optionally `test` (score the best weights on the test split at the end) and `pictures` (draw them).
+    Raises NonFinite, OSError (disk full) and whatever the code raises; the caller decides what that means.
+    """
+    trial = Trial.from_plain(config["trial"])
+    device = device or local_device(trial)
+    prepare_process(trial)
+    place = Place(Path(config["folder"]), config["cell"], rank, world, device)
+    try:
+        with checkpoint.only_writer(place.folder) if rank == 0 else contextlib.nullcontext():
+            data = load_data((trial.data.name, trial.data.options))
+            step = build_step(trial, data, device)
+            progress = fit(step, data, trial, place, report, wrap)
+            if not progress.done:
+                report(finish(step, data, trial, place, progress, bool(config.get("test"))))
+            if config.get("pictures") and rank == 0:
+                draw_best(step, data, trial, place)
+    finally:
+        gc.collect()
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def local_device(trial: Trial) -> torch.device:
+    """The GPU this process was given, if the trial asks for one; else the CPU."""
+    return torch.device("cuda" if trial.resources.gpus_per_worker > 0 and torch.cuda.is_available() else "cpu")
+
+
+def prepare_process(trial: Trial) -> None:
+    """Set what a reused process may have inherited from the trial before: threads, default type, determinism."""
+    torch.set_num_threads(max(1, int(trial.resources.cpus_per_worker)))
+    torch.set_default_dtype(torch.float32)
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+
+
+def build_step(trial: Trial, data: Data, device: torch.device) -> Step:
+    """Model and terms, initialised from the streams of the seed, or from the run of `train.init_from`."""
+    entry = MODELS[trial.model.name]
+    model: nn.Module = entry.make(data.frame, trial.model.options)
+    initialise(model, trial.train.seed)
+    if hasattr(model, "start_from"):
+        model.start_from(torch.from_numpy(data.mean_frame()))
+    if trial.train.init_from is not None:
+        model.load_state_dict(checkpoint.weights(Path(trial.train.init_from)))
+    if trial.train.precision == "float64":
+        model = model.double()
+    return Step(model.to(device), build_terms(trial.loss))
+
+
+def finish(step: Step, data: Data, trial: Trial, place: Place, progress: Progress, test: bool) -> Report:
+    """The last report, marked `done`, with the test scores of the best weights where asked; kept in the checkpoint first."""
+    final = progress.reports[-1] | {"done": True, "best_epoch": progress.best_epoch}
+    last_weights = {name: value.clone() for name, value in step.model.state_dict().items()}
+    if test and place.rank == 0:
+        load_best(step, place)
+        final |= score(step, data, trial, place, "test", trial.train.epochs)
+        step.model.load_state_dict(last_weights)
+    progress.reports[-1] = final
+    progress.done = True
+    state = checkpoint.load(place.folder, place.cell) if place.rank == 0 else None
+    optimiser = make_optimiser(step, trial)
+    if state is not None:
+        optimiser.load_state_dict(state["optimiser"])
+    keep(step, optimiser, progress, place, improved=False)
+    return final
+
+
+def load_best(step: Step, place: Place) -> None:
+    """Put the weights of the best epoch into the model."""
+    step.model.load_state_dict(checkpoint.weights(place.folder))
+
+
+def draw_best(step: Step, data: Data, trial: Trial, place: Place) -> None:
+    """Pictures and sounds of the best weights, left in the cell's folder; a failure here costs the pictures, not the result."""
+    load_best(step, place)
+    folder = place.folder / ARTIFACTS
+    folder.mkdir(exist_ok=True)
+    try:
+        draw(step.model, data, "valid", folder, trial.train.seed, place.device)
+    except Exception:
+        log.exception("no pictures of %s", place.folder)
+
+
+def draw_cell(config: dict[str, Any]) -> Path:
+    """Pictures of a finished cell, in this process; returns the folder that holds them."""
+    trial = Trial.from_plain(config["trial"])
+    prepare_process(trial)
+    device = torch.device("cpu")
+    place = Place(Path(config["folder"]), config["cell"], device=device)
+    data = load_data((trial.data.name, trial.data.options))
+    draw_best(build_step(trial, data, device), data, trial, place)
+    return place.folder / ARTIFACTS
+
+
+def verdict(config: dict[str, Any], kind: str, why: str) -> Report:
+    """The report of a trial that ended by its own fault."""
+    epoch = checkpoint.last_epoch(Path(config["folder"]), config["cell"])
+    return {"epoch": epoch, "objective": float("nan"), "at": now(), "verdict": kind, "why": why}

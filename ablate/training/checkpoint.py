@@ -1,0 +1,81 @@
+"""Checkpoints that survive a kill at any moment and a full disk: written beside, synced, then renamed."""
+
+import contextlib
+import fcntl
+import logging
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+log = logging.getLogger(__name__)
+
+
+class FolderBusy(ConnectionError):
+    """Another process still writes into the folder: an infrastructure fault, tried again."""
+
+
+def save(folder: Path, name: str, state: dict[str, Any]) -> None:
+    """Write `<folder>/<name>.pt` atomically. Raises OSError (ENOSPC, EDQUOT, EFBIG); the previous file then stays."""
+    partial = folder / f".{name}.partial"
+    with open(partial, "wb") as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, folder / f"{name}.pt")
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def load(folder: Path, cell: str, names: tuple[str, ...] = ("last", "best")) -> dict[str, Any] | None:
+    """The newest readable state of this cell, or None; a damaged file or one of another cell is passed over in one line."""
+    for name in names:
+        path = folder / f"{name}.pt"
+        if not path.exists():
+            continue
+        try:
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            owner = state["cell"]
+        except Exception as error:  # a truncated file fails in many ways, none of which may stop the run
+            log.warning("%s cannot be read (%s); going on without it", path, type(error).__name__)
+            continue
+        if owner == cell:
+            return state
+        log.warning("%s belongs to another cell (%s...); starting afresh", path, owner[:8])
+    return None
+
+
+def last_epoch(folder: Path, cell: str) -> int:
+    """Epochs completed according to the checkpoint; 0 without one."""
+    state = load(folder, cell)
+    return 0 if state is None else int(state["epoch"])
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    """Model weights of a run: `path` is a checkpoint or a folder that holds `best.pt`."""
+    file = path / "best.pt" if path.is_dir() else path
+    state: dict[str, torch.Tensor] = torch.load(file, map_location="cpu", weights_only=True)["model"]
+    return state
+
+
+@contextlib.contextmanager
+def only_writer(folder: Path, wait: float = 60.0) -> Iterator[None]:
+    """Hold the folder's lock. A killed sweep's trial process may live some seconds longer and still write: wait for it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + wait
+    with open(folder / "lock", "a") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise FolderBusy(f"{folder} is still written by another process after {wait:.0f} s") from None
+                time.sleep(0.1)
+        yield

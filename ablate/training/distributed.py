@@ -1,0 +1,64 @@
+"""The two-worker and many-worker executor: the same cell inside Ray Train. The only file that imports ray.train."""
+
+from typing import Any
+from uuid import uuid4
+
+import ray
+import ray.train
+import ray.train.torch
+import ray.util
+from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchConfig, TorchTrainer
+from ray.tune.integration.ray_train import TuneReportCallback
+from torch import nn
+
+from ablate.training.cell import run_cell
+from ablate.training.step import Step
+
+COLLECTIVE_TIMEOUT_S = 300
+
+
+def run(config: dict[str, Any]) -> None:
+    """Train one cell on `resources.workers` workers; reports reach Tune through the callback.
+
+    Raises ray.train.WorkerGroupError with the original exception of each rank. Ray Train itself retries nothing: with
+    `max_failures` of 1 or more, a controller that loses its group to the janitor would build another one that nobody removes.
+    """
+    resources = config["trial"]["resources"]
+    gpus = resources["gpus_per_worker"]
+    per_worker = {"CPU": resources["cpus_per_worker"]} | ({"GPU": gpus} if gpus else {})
+    TorchTrainer(
+        worker,
+        train_loop_config=config,
+        torch_config=TorchConfig(backend="nccl" if gpus else "gloo", timeout_s=COLLECTIVE_TIMEOUT_S),
+        scaling_config=ScalingConfig(
+            num_workers=resources["workers"], use_gpu=gpus > 0, resources_per_worker=per_worker
+        ),
+        run_config=RunConfig(
+            name=f"{config['key']}-{uuid4().hex[:6]}",
+            storage_path=config["scratch"],
+            callbacks=[TuneReportCallback()],
+            failure_config=FailureConfig(max_failures=0, controller_failure_limit=3, max_preemption_failures=3),
+        ),
+    ).fit()
+
+
+def worker(config: dict[str, Any]) -> None:
+    """What every rank does; raises freely. Reports carry the placement group, which the janitor removes if nobody else does."""
+    group = ray.util.get_current_placement_group().id.hex()
+    context = ray.train.get_context()
+    run_cell(
+        config,
+        lambda report: ray.train.report(report | {"pg_id": group}),
+        context.get_world_rank(),
+        context.get_world_size(),
+        wrap=parallel,
+        device=ray.train.torch.get_device(),
+    )
+
+
+def parallel(step: Step) -> nn.Module:
+    """DDP around model and terms. A prior whose KL is at weight 0 has no gradient, hence the search for unused parameters."""
+    options = {"find_unused_parameters": not step.trains_everything}
+    wrapped: nn.Module = ray.train.torch.prepare_model(step, parallel_strategy_kwargs=options)
+    return wrapped
