@@ -1,0 +1,33 @@
+"""How much of the data the reconstruction explains."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ablate.registry import METRICS, NoOptions
+
+if TYPE_CHECKING:
+    from ablate.metrics.evaluate import View
+
+
+@METRICS("reconstruction", options=NoOptions, needs={"decoder"})
+def reconstruction(view: View, *, options: NoOptions) -> dict[str, float]:
+    """R² of the reconstruction against the mean training frame, and its squared error per frame.
+
+    The posterior means are decoded. `r2` = 1 - sum (x - x_hat)^2 / sum (x - mean training frame)^2 over all frames and
+    features: 0 for a model that says the same of every frame, 1 for a perfect one; left out where the data do not vary.
+    `mse_per_frame` is summed over the features and averaged over the frames. Both in normalised units. R² does not rank
+    disentanglement.
+    """
+    mean = np.asarray(view.data.mean_frame(), dtype=np.float64)  # (*frame)
+    error = variation = 0.0
+    count = 0
+    for rows in view.batches():
+        x = view.split.x(rows).double().cpu().numpy()  # (B, T, *frame)
+        error += float(((x - view.decode(view.sample(rows))) ** 2).sum())
+        variation += float(((x - mean) ** 2).sum())
+        count += x.shape[0] * x.shape[1]
+    values = {"mse_per_frame": error / count}
+    return values | ({"r2": 1 - error / variation} if variation > 0 else {})
