@@ -1,0 +1,52 @@
+"""Reconstruction: negative log-likelihood of the data under the decoder's output."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+from torch import Tensor, nn
+
+from ablate.registry import LOSSES
+from ablate.types import Batch, Output
+
+Likelihood = Literal["gaussian", "bernoulli", "itakura_saito"]
+FLOOR = 1e-10  # of a power spectrum, so that a zero bin has a logarithm
+
+
+@dataclass(frozen=True)
+class ReconOptions:
+    """Options of `recon`."""
+
+    likelihood: Likelihood = "gaussian"
+    variance: float = field(
+        default=1.0, metadata={"gt": 0}
+    )  # of the Gaussian; 1/2 gives the squared error up to a constant
+
+
+@LOSSES("recon", options=ReconOptions, needs={"decoder"}, bound=True, beta=False)
+def recon(model: nn.Module, batch: Batch, out: Output, *, options: ReconOptions) -> Tensor:
+    """-log p(x | x_hat), summed over frames and features.
+
+    gaussian: x_hat is the mean, full constant. bernoulli: x in [0, 1], x_hat logits. itakura_saito: x a power spectrum,
+    x_hat log-power; the divergence is -log of the complex Gaussian of the transform up to terms in x alone (Leglaive et
+    al. 2020, arXiv 1910.10942). x is floored at 1e-10, which published code does not do.
+    """
+    assert out.x_hat is not None
+    return negative_log_likelihood(batch.x, out.x_hat, options.likelihood, options.variance).flatten(1).sum(1)
+
+
+def negative_log_likelihood(x: Tensor, y: Tensor, likelihood: Likelihood, variance: float) -> Tensor:
+    """Per element, in nats."""
+    if likelihood == "gaussian":
+        return 0.5 * ((x - y) ** 2 / variance + math.log(2 * math.pi * variance))
+    if likelihood == "bernoulli":
+        return nn.functional.softplus(y) - x * y
+    r = x.clamp_min(FLOOR).log() - y
+    return r.exp() - r - 1
+
+
+def mean_of(y: Tensor, likelihood: Likelihood) -> Tensor:
+    """Mean of the data that a decoder output stands for, in the units of x."""
+    if likelihood == "gaussian":
+        return y
+    return y.sigmoid() if likelihood == "bernoulli" else y.exp()
