@@ -1,0 +1,297 @@
+"""The record of what ran, in MLflow: study run -> configuration (arm) run -> seed run; nothing else imports mlflow."""
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import sqlite3
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from ablate.errors import Mistake
+from ablate.records import CellRecord, Row, StudyRecord, now, text
+
+PARENT = "mlflow.parentRunId"
+ENDED = {"complete": "FINISHED", "pruned": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}  # ours -> MLflow's
+CUT = {"param": 6000, "tag": 8000}  # characters MLflow keeps
+PASSING = {
+    "INTERNAL_ERROR",
+    "TEMPORARILY_UNAVAILABLE",
+    "REQUEST_LIMIT_EXCEEDED",
+    "RESOURCE_EXHAUSTED",
+    "DEADLINE_EXCEEDED",
+}
+REFUSED = {"UNAUTHENTICATED", "PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED"}
+SETTINGS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # the defaults block one call for four minutes when the server is away
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+}
+
+
+def quiet_mlflow() -> None:
+    """The settings MLflow needs before its import (a user's own value wins); no tracebacks of errors we handle."""
+    for key, value in SETTINGS.items():
+        os.environ.setdefault(key, value)
+    for name in ("mlflow.store.db.utils", "urllib3.connectionpool", "alembic", "alembic.runtime.migration"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+class Record:
+    """One MLflow experiment at one address. All calls name their run; nothing is kept in MLflow's global state.
+
+    Construction creates database and experiment where they are missing (safely with several processes at once) and
+    raises Mistake where that does not succeed within `wait` seconds. Other methods raise what MLflow raises; `passing`
+    tells whether trying again later makes sense.
+    """
+
+    def __init__(self, uri: str, experiment: str = "ablate", artifact_location: str | None = None, wait: float = 30.0):
+        self.uri, self.experiment = uri, experiment
+        quiet_mlflow()
+        self._client, self._experiment_id = _connect(uri, experiment, artifact_location, wait)
+
+    # ---- reading
+
+    def studies(self) -> list[StudyRecord]:
+        """All studies, the oldest first."""
+        return [StudyRecord.of(run) for run in self._search({"ablate.kind": "study"})]
+
+    def study(self, name: str) -> StudyRecord | None:
+        """The study of this name."""
+        runs = self._search({"ablate.kind": "study", "ablate.study": name})
+        return StudyRecord.of(runs[0]) if runs else None
+
+    def arms(self, study: str) -> list[StudyRecord]:
+        """The configuration runs of a study, the oldest first."""
+        return [StudyRecord.of(run) for run in self._search({"ablate.kind": "arm", "ablate.study": study})]
+
+    def cells(self, study: str | None = None) -> list[CellRecord]:
+        """The seed runs of a study, or of all studies, the oldest first; each attempt of a cell is a run."""
+        return self.search({"ablate.kind": "seed"} | ({"ablate.study": study} if study else {}))
+
+    def find_cells(self, keys: Iterable[str]) -> list[CellRecord]:
+        """The seed runs of these cell keys in any study, the oldest first."""
+        wanted = set(keys)
+        return [cell for cell in self.cells() if cell.cell in wanted] if wanted else []
+
+    def search(self, tags: dict[str, str]) -> list[CellRecord]:
+        """The seed runs that have all of these tags, the oldest first."""
+        return [CellRecord.of(run) for run in self._search(tags)]
+
+    def find_runs(self, tags: dict[str, str]) -> list[str]:
+        """Ids of the runs that have all of these tags, the oldest first."""
+        return [run.info.run_id for run in self._search(tags)]
+
+    def history(self, run_id: str, key: str) -> list[tuple[int, float]]:
+        """(epoch, value) of a metric in the order of epochs."""
+        return sorted((row.step, row.value) for row in self._client.get_metric_history(run_id, key))
+
+    def stop_requested(self, run_id: str) -> bool:
+        """Whether `ablate stop` has asked the study with this run to end."""
+        return bool(self._client.get_run(run_id).data.tags.get("ablate.stop"))
+
+    def _search(self, tags: dict[str, str]) -> list[Any]:
+        """Runs that have all of these tags, page by page."""
+        terms = " and ".join(f"tags.`{key}` = {_quoted(value)}" for key, value in tags.items())
+        found: list[Any] = []
+        token = None
+        while True:
+            page = self._client.search_runs(
+                [self._experiment_id], terms, max_results=1000, order_by=["attributes.start_time ASC"], page_token=token
+            )
+            found += page
+            token = page.token
+            if not token:
+                return found
+
+    # ---- writing
+
+    def open_study(self, name: str, tags: dict[str, str], design_digest: str = "") -> str:
+        """The run of the study of this name, made or reopened; returns its id."""
+        tags = {"ablate.kind": "study", "ablate.study": name, "ablate.digest": design_digest} | tags
+        known = self.study(name)
+        if known is None:
+            return self.create(name, None, tags, now())
+        self.reopen(known.run_id)
+        self.log(known.run_id, [Row("tag", key, value) for key, value in tags.items()])
+        return known.run_id
+
+    def create(self, name: str, parent: str | None, tags: dict[str, str], at: int) -> str:
+        """A new run under `parent`; returns its id."""
+        fixed = {"mlflow.source.name": "ablate", "mlflow.source.type": "LOCAL"} | ({PARENT: parent} if parent else {})
+        texts = {key: text(value)[: CUT["tag"]] for key, value in (fixed | tags).items()}
+        return self._client.create_run(self._experiment_id, at, texts, run_name=name[:250]).info.run_id
+
+    def reopen(self, run_id: str) -> None:
+        """A finished run runs again."""
+        self._client.update_run(run_id, status="RUNNING")
+
+    def set_status(self, run_id: str, status: str, at: int | None = None) -> None:
+        """End a run as complete, pruned, failed or stopped."""
+        self._client.set_terminated(run_id, ENDED[status], at)
+
+    def set_tag(self, run_id: str, key: str, value: Any) -> None:
+        """Write one tag."""
+        self._client.set_tag(run_id, key, text(value)[: CUT["tag"]])
+
+    def heartbeat(self, run_id: str) -> None:
+        """The owner of the study is alive now."""
+        self.set_tag(run_id, "ablate.heartbeat", now())
+
+    def request_stop(self, run_id: str) -> None:
+        """Ask the owner of the study, on whatever machine, to end it within its next heartbeat."""
+        self.set_tag(run_id, "ablate.stop", now())
+
+    def log(self, run_id: str, rows: list[Row]) -> None:
+        """Rows of one run in as few requests as MLflow's limits allow; all or none of a request are stored."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        metrics = [Metric(row.key, float(row.value), row.at, row.epoch) for row in rows if row.kind == "metric"]
+        tags = {row.key: text(row.value)[: CUT["tag"]] for row in rows if row.kind == "tag"}
+        params = [Param(row.key, text(row.value)[: CUT["param"]]) for row in rows if row.kind == "param"]
+        self._client.log_batch(run_id, metrics, params, [RunTag(key, value) for key, value in tags.items()])
+
+    def upload(self, run_id: str, path: Path, target: str | None = None) -> None:
+        """Copy a file or the content of a folder to the run's artifacts; raises FileNotFoundError."""
+        if path.is_dir():
+            self._client.log_artifacts(run_id, str(path), target)
+        else:
+            path.stat()
+            self._client.log_artifact(run_id, str(path), target)
+
+    def write(self, run_id: str, content: str | dict[str, Any], file: str) -> None:
+        """Text, or a dictionary as JSON or YAML by the file's ending, as an artifact."""
+        if isinstance(content, str):
+            self._client.log_text(run_id, content, file)
+        else:
+            self._client.log_dict(run_id, content, file)
+
+    def add_input(self, run_id: str, name: str, digest: str, context: str) -> None:
+        """The data set of a run; MLflow keeps 36 characters of the digest, the rest goes to the source."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        dataset = Dataset(name, digest[:36], "ablate", json.dumps({"digest": digest}))
+        self._client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])])
+
+
+def passing(error: BaseException) -> bool:
+    """Whether the same call may succeed later: no connection, time-out, locked database, overload, server error."""
+    code = getattr(error, "error_code", None)
+    if code is not None:
+        return code in PASSING
+    response = getattr(error, "response", None)
+    if response is not None:
+        return response.status_code == 429 or response.status_code >= 500
+    return isinstance(error, (ConnectionError, TimeoutError)) or type(error).__module__.startswith(
+        ("requests", "urllib3")
+    )
+
+
+def refused(error: BaseException) -> bool:
+    """Whether the server wants other credentials; they are read afresh at each call, so one more try makes sense."""
+    response = getattr(error, "response", None)
+    return getattr(error, "error_code", None) in REFUSED or getattr(response, "status_code", 0) in (401, 403)
+
+
+def server(port: int, uri: str, artifacts: str, host: str = "127.0.0.1") -> tuple[list[str], dict[str, str]]:
+    """(command, environment) of an MLflow server with its UI on the record; two processes, no job execution."""
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--backend-store-uri",
+        uri,
+        "--artifacts-destination",
+        artifacts,
+    ]
+    return [*command, "--host", host, "--port", str(port), "--workers", "1"], {**SETTINGS, **os.environ}
+
+
+def _connect(uri: str, experiment: str, artifact_location: str | None, wait: float) -> tuple[Any, str]:
+    """Client and experiment id; tries for `wait` seconds."""
+    deadline = time.monotonic() + wait
+    while True:
+        try:
+            with _alone(uri, deadline):
+                return _open(uri, experiment, artifact_location)
+        except Mistake:
+            raise
+        except Exception as error:
+            if passing(error) and time.monotonic() < deadline:
+                time.sleep(min(0.5, wait / 10))
+                continue
+            tried = f" after {wait:g} s of trying" if passing(error) else ""
+            reason = str(error).strip().partition("\n")[0]
+            raise Mistake(
+                f"the record {uri} cannot be opened{tried} ({reason}); start its server or correct tracking.uri"
+            ) from error
+
+
+def _open(uri: str, experiment: str, artifact_location: str | None) -> tuple[Any, str]:
+    """Get the experiment, else create it, else (another process was faster) get it."""
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    found = client.get_experiment_by_name(experiment)
+    if found is None:
+        try:
+            return client, client.create_experiment(experiment, artifact_location)
+        except MlflowException:
+            found = client.get_experiment_by_name(experiment)
+            if found is None:
+                raise
+    if found.lifecycle_stage != "active":
+        raise Mistake(
+            f"experiment {experiment!r} of the record {uri} was deleted; restore it with "
+            f"`mlflow experiments restore -x {found.experiment_id}` or name another under tracking.experiment"
+        )
+    return client, found.experiment_id
+
+
+@contextlib.contextmanager
+def _alone(uri: str, deadline: float) -> Iterator[None]:
+    """One process at a time where a sqlite file may have to be migrated first; nothing for a server."""
+    if not uri.startswith("sqlite:///"):
+        yield
+        return
+    file = Path(uri.removeprefix("sqlite:///"))
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        fd = os.open(file.parent, os.O_RDONLY)
+    except OSError as error:
+        raise Mistake(f"the record {file} cannot be written ({error.strerror}); correct tracking.uri") from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        _probe(file, deadline)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _probe(file: Path, deadline: float) -> None:
+    """Whether sqlite can read and write the file; MLflow itself would try for minutes and print each time."""
+    existed = file.exists()
+    if not os.access(file if existed else file.parent, os.W_OK):
+        raise Mistake(f"the record {file} cannot be written (permission denied); correct tracking.uri")
+    if not existed:
+        return
+    try:
+        with contextlib.closing(sqlite3.connect(file, timeout=max(0.1, deadline - time.monotonic()))) as database:
+            database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.DatabaseError as error:
+        if "locked" in str(error):
+            raise TimeoutError(str(error)) from error
+        raise Mistake(f"the record {file} is no MLflow database ({error}); correct tracking.uri") from error
+
+
+def _quoted(value: str) -> str:
+    return f'"{value}"' if "'" in value else f"'{value}'"
