@@ -1,0 +1,147 @@
+"""What the sweep process does at each event of Tune: write the record, remove leaked placement groups, move the board."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ray.tune import Callback
+
+from ablate.records import now
+from ablate.search.plan import Outcome
+from ablate.search.progress import Board
+from ablate.spool import Spool
+from ablate.training.cell import ARTIFACTS
+
+OWN = ("objective", "best_epoch")  # keys of a report that are values, besides those with a slash
+
+
+def numbers(result: dict[str, Any]) -> dict[str, float]:
+    """The values of a report: what is neither Tune's nor a control key."""
+    chosen = {key: value for key, value in result.items() if key in OWN or ("/" in key and not key.startswith("config"))}
+    return {key: float(value) for key, value in chosen.items() if isinstance(value, int | float)}
+
+
+class Recorder(Callback):
+    """Appends to the spool, never talks to MLflow: Tune's loop waits for every callback."""
+
+    def __init__(self, spool: Spool, describe: Callable[[dict[str, Any]], dict[str, Any]], board: Board):
+        """`describe` gives the open event of a cell."""
+        self.spool, self.describe, self.board = spool, describe, board
+        self.outcomes: dict[str, Outcome] = {}
+        self.running: dict[str, dict[str, Any]] = {}  # cell key -> configuration
+        self.history: dict[str, dict[int, float]] = {}
+        self.full_disk: str | None = None
+        self.on_full_disk: Callable[[], None] = lambda: None
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Comes again at every restart; the run is made once."""
+        cell = trial.config["cell"]
+        if cell["cell"] not in self.running:
+            self.running[cell["cell"]] = cell
+            for event in self.describe(cell):
+                self.spool.append(event)
+            self.board.start(cell)
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
+        """One report: one record. Repeated reports carry the same time stamp and are stored once."""
+        cell = trial.config["cell"]["cell"]
+        if result.get("verdict"):
+            return
+        values = numbers(result)
+        self.history.setdefault(cell, {})[result["epoch"]] = values["objective"]
+        event = {"event": "metrics", "cell": cell, "epoch": result["epoch"], "values": values, "at": result["at"]}
+        self.spool.append(event)
+        self.board.report(trial.config["cell"], result["epoch"], values["objective"])
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Complete if the last report says `done`, pruned if a scheduler stopped it, else what the verdict says."""
+        result = trial.last_result or {}
+        cell = trial.config["cell"]
+        kind, why = result.get("verdict", ""), result.get("why", "")
+        if not result or "objective" not in result:
+            self._end(cell, "failed", {}, "code", "the trial ended without a report")
+        elif kind == "stopped":
+            self._end(cell, "stopped", {}, kind, why)
+            self.full_disk = why
+            self.on_full_disk()
+        elif kind:
+            self._end(cell, "failed", {}, kind, why)
+        else:
+            self._end(cell, "complete" if result.get("done") else "pruned", numbers(result))
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A fault of the machines that outlasted its retries."""
+        self._end(trial.config["cell"], "failed", {}, "infra", last_line(trial.error_file))
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """One retry at most after the memory monitor of the host."""
+        text = read(trial.error_file)
+        if "memory monitor" in text.lower() or "OutOfMemoryError" in text:
+            trial.max_failures = trial.num_failures
+        self.board.retried += 1
+
+    def stop_running(self, why: str) -> None:
+        """Mark what has not ended as stopped: `resume` goes on with it."""
+        for cell in list(self.running.values()):
+            self._end(cell, "stopped", {}, "stopped", why)
+
+    def _end(self, cell: dict[str, Any], status: str, values: dict[str, float], failure: str = "", why: str = "") -> None:
+        key = cell["cell"]
+        self.running.pop(key, None)
+        artifacts = Path(cell["folder"]) / ARTIFACTS
+        if artifacts.is_dir() and status in ("complete", "failed"):
+            self.spool.append({"event": "artifact", "cell": key, "path": str(artifacts)})
+        end = {"event": "end", "cell": key, "status": status, "at": now()}
+        self.spool.append(end | {k: v for k, v in {"failure": failure, "why": why}.items() if v})
+        history = tuple(sorted((e, v) for e, v in self.history.get(key, {}).items() if math.isfinite(v)))
+        self.outcomes[key] = Outcome(key, status, values, failure, why, None, history)
+        self.board.end(cell, self.outcomes[key])
+
+
+class Janitor(Callback):
+    """Removes the placement groups of Train runs whose controller died without doing so; needs nothing but the GCS."""
+
+    def __init__(self) -> None:
+        self.groups: dict[str, set[str]] = {}
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
+        """Note the group of the run."""
+        if result.get("pg_id"):
+            self.groups.setdefault(trial.trial_id, set()).add(result["pg_id"])
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Clean up after a trial that ended."""
+        self._clean(trial)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Clean up after a trial that failed."""
+        self._clean(trial)
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Clean up before a trial starts again."""
+        self._clean(trial)
+
+    def _clean(self, trial: Any) -> None:
+        from ray._raylet import PlacementGroupID
+        from ray.util import placement_group_table, remove_placement_group
+        from ray.util.placement_group import PlacementGroup
+
+        for group in self.groups.pop(trial.trial_id, set()):
+            its = PlacementGroup(PlacementGroupID.from_hex(group))
+            if placement_group_table(its).get("state") not in (None, "REMOVED"):
+                remove_placement_group(its)
+
+
+def read(path: str | None) -> str:
+    """Text of a file, empty where there is none."""
+    try:
+        return Path(path).read_text() if path else ""
+    except OSError:
+        return ""
+
+
+def last_line(path: str | None) -> str:
+    """Last line of an error file."""
+    lines = read(path).strip().splitlines()
+    return lines[-1] if lines else "the trial process was lost"

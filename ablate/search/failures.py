@@ -1,0 +1,77 @@
+"""What an exception means: an outcome of the configuration, a fault of the machines, of the code, or a full disk."""
+
+import errno
+from typing import Any
+
+import torch
+
+from ablate.errors import Mistake, NonFinite
+from ablate.training.loop import WallLimit
+
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+WORST_FIRST = ("diverged", "code", "timeout", "stopped", "memory", "infra", "collateral")
+INFRA = {
+    "ActorDiedError",
+    "ActorUnavailableError",
+    "RayActorError",
+    "NodeDiedError",
+    "ObjectLostError",
+    "OwnerDiedError",
+    "WorkerCrashedError",
+    "RaySystemError",
+    "WorkerHealthCheckFailedError",
+    "WorkerHealthCheckTimeoutError",
+    "WorkerGroupStartupTimeoutError",
+    "WorkerGroupStartupFailedError",
+}
+PEER_LOST = ("gloo", "nccl", "Connection closed by peer", "Connection reset by peer", "Broken pipe", "Socket closed")
+
+
+def classify(error: BaseException) -> tuple[str, str]:
+    """(class, sentence). Classes: diverged, memory, timeout, code, stopped, infra; see `WORST_FIRST`.
+
+    Of the failures of a worker group the worst wins, since a dead peer makes every other rank fail as well; an error of
+    the collective library with no other cause is a fault of the machines.
+    """
+    ranks: dict[int, BaseException] = getattr(error, "worker_failures", None) or {}
+    if ranks:
+        found = [(*classify_one(its), rank) for rank, its in sorted(ranks.items())]
+        kind, why, rank = min(found, key=lambda one: WORST_FIRST.index(one[0]))
+        why = f"{why} (rank {rank})"
+    else:
+        kind, why = classify_one(error)
+    return ("infra" if kind == "collateral" else kind), why
+
+
+def classify_one(error: BaseException) -> tuple[str, str]:
+    """The class of one exception; `collateral` for what a lost peer causes."""
+    why = f"{type(error).__name__}: {error}".strip()
+    if isinstance(error, NonFinite):
+        return "diverged", str(error)
+    if isinstance(error, WallLimit):
+        return "timeout", str(error)
+    if isinstance(error, torch.OutOfMemoryError):
+        return "memory", why
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        return "stopped", f"the disk is full: {error.strerror} (errno {error.errno}) while writing a checkpoint"
+    if isinstance(error, Mistake):
+        return "code", str(error)
+    if out_of_host_memory(error):
+        return "memory", why
+    if isinstance(error, ConnectionError | TimeoutError) or names(error) & INFRA:
+        return "infra", why
+    if isinstance(error, RuntimeError) and any(text in str(error) for text in PEER_LOST):
+        return "collateral", why
+    return "code", why
+
+
+def names(error: BaseException) -> set[str]:
+    """Names of the classes of an exception, ancestors included."""
+    return {kind.__name__ for kind in type(error).__mro__}
+
+
+def out_of_host_memory(error: BaseException) -> bool:
+    """Whether Ray's memory monitor ended the process."""
+    return "OutOfMemoryError" in names(error) or (bool(names(error) & INFRA) and "memory monitor" in str(error).lower())
+
+

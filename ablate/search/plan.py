@@ -1,0 +1,120 @@
+"""Cells: what a study runs, how each is addressed, and what is known about it already."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ablate.config import Study, describe_difference
+from ablate.records import CellRecord
+from ablate.signature import cell_key, signature
+from ablate.trial import Trial
+
+Point = dict[str, Any]
+SHORT = 8  # hex digits of a signature in folder and run names
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One configuration on one seed, with the part it plays in the study."""
+
+    trial: Trial  # seed included
+    signature: str  # of the configuration, 64 hex
+    key: str  # cell key, 64 hex
+    name: str  # of the configuration: how it differs from the study's default
+    role: str  # search, grid or confirm
+    point: Point = field(default_factory=dict)  # the searched leaves
+    test: bool = False  # score the test split at the end
+    pictures: bool = False  # leave pictures and sounds
+
+    @property
+    def seed(self) -> int:
+        """Seed of the replicate."""
+        return self.trial.train.seed
+
+    @property
+    def label(self) -> str:
+        """`<short signature>-s<seed>`: its folder, and its name on the dashboard."""
+        return f"{self.signature[:SHORT]}-s{self.seed}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a cell ended, from this process or from the record."""
+
+    key: str
+    status: str  # complete, pruned, failed, stopped
+    values: dict[str, float]  # of its last report
+    failure: str = ""
+    why: str = ""
+    run_id: str | None = None  # where another study ran it
+    history: tuple[tuple[int, float], ...] = ()  # (epoch, objective)
+
+    @property
+    def objective(self) -> float:
+        """Best value of the selected metric; NaN if it never got one."""
+        return self.values.get("objective", math.nan)
+
+
+class Planner:
+    """Makes the cells of one study."""
+
+    def __init__(self, study: Study, data_digest: str):
+        self.study, self.data_digest = study, data_digest
+
+    def searched(self, point: Point, role: str = "search") -> Cell:
+        """The cell of a point of the space, on the study's own seed."""
+        trial = self.study.configuration(point)
+        return self._cell(trial, describe_difference(trial, self.study.base), role, point)
+
+    def confirmed(self, trial: Trial, name: str, seed: int, point: Point, pictures: bool) -> Cell:
+        """A replicate on a fresh seed, to be scored on the test split."""
+        return self._cell(trial.replace({"train.seed": seed}), name, "confirm", point, test=True, pictures=pictures)
+
+    def _cell(self, trial: Trial, name: str, role: str, point: Point, **flags: bool) -> Cell:
+        return Cell(trial, signature(trial), cell_key(trial, self.data_digest), name, role, point, **flags)
+
+
+def cell_config(cell: Cell, folder: Path, sweep: str, objectives: list[str]) -> dict[str, Any]:
+    """What travels to the trial process: plain values only."""
+    return {
+        "trial": cell.trial.plain(),
+        "signature": cell.signature,
+        "cell": cell.key,
+        "seed": cell.seed,
+        "key": cell.label,
+        "name": cell.name,
+        "role": cell.role,
+        "point": cell.point,
+        "test": cell.test,
+        "pictures": cell.pictures,
+        "objectives": objectives,
+        "folder": str(folder / "checkpoints" / cell.label),
+        "scratch": str(folder / "spool" / "ray"),
+        "sweep": sweep,
+    }
+
+
+def outcome(record: CellRecord) -> Outcome:
+    """What the record says of a cell."""
+    return Outcome(
+        record.cell, record.status, dict(record.metrics), record.failure, record.why, record.run_id
+    )
+
+
+def newest(records: Iterable[CellRecord]) -> dict[str, CellRecord]:
+    """The last attempt at each cell; one that completed wins over a later one that did not."""
+    found: dict[str, CellRecord] = {}
+    for its in sorted(records, key=lambda its: (its.status == "complete", its.attempt, its.started)):
+        found[its.cell] = its
+    return found
+
+
+def final(record: CellRecord, retry_failed: bool = False) -> bool:
+    """Whether a cell is settled: it ended as intended, was pruned, or failed by its own fault (unless failures are retried)."""
+    if record.status in ("complete", "pruned"):
+        return True
+    if record.status != "failed" or record.failure == "infra":
+        return False
+    return record.failure == "diverged" or not retry_failed

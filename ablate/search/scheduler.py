@@ -1,0 +1,71 @@
+"""Early stopping that remembers: ASHA and the median rule, filled with what earlier processes of the study have seen."""
+
+from typing import Any
+
+from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
+
+History = list[tuple[int, float]]  # (epoch, objective), ascending
+
+
+class RefilledASHA(AsyncHyperBandScheduler):
+    """ASHA whose rungs hold the known cells: fresh ones would let a continued trial write its value into too low a rung."""
+
+    def __init__(self, past: dict[str, History], **settings: Any):
+        super().__init__(**settings)
+        for rung, recorded in self._brackets[0]._rungs:
+            for cell, history in past.items():
+                value = next((value for epoch, value in history if epoch >= rung), None)
+                if value is not None:
+                    recorded[f"past:{cell}"] = self._metric_op * value
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """A cell that continues takes its own values over, so that it is not compared with itself."""
+        super().on_trial_add(tune_controller, trial)
+        key = f"past:{trial.config['cell']['cell']}"
+        for _, recorded in self._brackets[0]._rungs:
+            if key in recorded:
+                recorded[trial.trial_id] = recorded.pop(key)
+
+
+class RefilledMedian(MedianStoppingRule):
+    """The median rule with the known cells among the others."""
+
+    def __init__(self, past: dict[str, History], **settings: Any):
+        super().__init__(**settings)
+        for cell, history in past.items():
+            self._results[_Ghost(f"past:{cell}")] = [{"epoch": e, "objective": v} for e, v in history]
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """A cell that continues is not compared with its own past."""
+        super().on_trial_add(tune_controller, trial)
+        self._results.pop(_Ghost(f"past:{trial.config['cell']['cell']}"), None)
+
+
+class _Ghost:
+    """Stands for a trial of an earlier process."""
+
+    def __init__(self, trial_id: str):
+        self.trial_id = trial_id
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Ghost) and other.trial_id == self.trial_id
+
+    def __hash__(self) -> int:
+        return hash(self.trial_id)
+
+
+def make_scheduler(its: Any, mode: str, epochs: int, past: dict[str, History]) -> TrialScheduler:
+    """The scheduler of a search (`search.scheduler`), or none at all.
+
+    `max_t` is one more than the epochs: at the last epoch itself Tune would kill a trial that has just finished.
+    """
+    if its is None:
+        return FIFOScheduler()
+    known = {cell: [(e, v) for e, v in sorted(history) if v == v] for cell, history in past.items()}
+    shared: dict[str, Any] = {"time_attr": "epoch", "metric": "objective", "mode": mode}
+    if its.name == "median":
+        return RefilledMedian(known, grace_period=its.grace, min_samples_required=3, **shared)
+    return RefilledASHA(
+        known, max_t=epochs + 1, grace_period=its.grace, reduction_factor=its.factor, brackets=1, **shared
+    )
+

@@ -1,0 +1,140 @@
+"""Optuna behind Tune's searcher interface, with every trial told as what it was, and no configuration run twice."""
+
+import logging
+import math
+from collections.abc import Callable
+from typing import Any
+
+import optuna
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial, TrialState, create_trial
+from ray.tune.search import Searcher
+from ray.tune.search.optuna import OptunaSearch
+
+from ablate.config import Range
+from ablate.random import stream
+from ablate.search.plan import Cell, Outcome, Point
+from ablate.search.space import distributions, to_params, to_point
+
+log = logging.getLogger(__name__)
+REPEATS = 50  # suggestions of known configurations in a row after which the space counts as exhausted
+
+
+def make_sampler(algorithm: str, seed: int, known: int) -> BaseSampler:
+    """random, tpe, cmaes or nsga2. The number of known trials enters the seed, else a resumed search repeats its first draws."""
+    drawn = stream(seed, "search", known) % 2**32
+    samplers: dict[str, Callable[[], BaseSampler]] = {
+        "random": lambda: optuna.samplers.RandomSampler(seed=drawn),
+        "tpe": lambda: optuna.samplers.TPESampler(
+            seed=drawn, n_startup_trials=8, multivariate=True, group=True, constant_liar=True
+        ),
+        "cmaes": lambda: optuna.samplers.CmaEsSampler(seed=drawn),
+        "nsga2": lambda: optuna.samplers.NSGAIISampler(seed=drawn, population_size=16),
+    }
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return samplers[algorithm]()
+
+
+class AblateOptuna(OptunaSearch):
+    """Suggests cells; tells Optuna the best value of a finished trial, PRUNED for a stopped one, FAIL for a failed one."""
+
+    def __init__(
+        self,
+        space: dict[str, Range],
+        modes: list[str],
+        sampler: BaseSampler,
+        budget: int,
+        make: Callable[[Point], Cell],
+        config: Callable[[Cell], dict[str, Any]],
+        elsewhere: Callable[[str], Outcome | None],
+        finished: Callable[[FrozenTrial], None],
+    ):
+        """`budget`: suggestions still to be made. `elsewhere`: what an earlier study knows of a cell key."""
+        several = len(modes) > 1
+        metric: Any = [f"objective/{k}" for k in range(len(modes))] if several else "objective"
+        super().__init__(distributions(space), metric=metric, mode=modes if several else modes[0], sampler=sampler)
+        self.space, self.make, self.config, self.elsewhere, self.finished = space, make, config, elsewhere, finished
+        self.budget = budget
+        self.names = metric if several else [metric]
+        self.seen: set[str] = set()
+        self.cells: dict[str, Cell] = {}  # by trial id
+        self.reused: list[tuple[Cell, Outcome]] = []
+
+    def remember(self, cell: Cell, outcome: Outcome) -> bool:
+        """Add a finished cell of this study to the Optuna study; False if its point lies outside the space."""
+        params = to_params(self.space, cell.point)
+        if params is None:
+            return False
+        self.seen.add(cell.key)
+        values = self.values(outcome.values)
+        state = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}.get(outcome.status, TrialState.FAIL)
+        if values is None or (state == TrialState.PRUNED and len(self.names) > 1):
+            state = TrialState.FAIL
+        trial = create_trial(
+            state=state,
+            values=None if state == TrialState.FAIL else values,
+            params=params,
+            distributions=self._space,
+            intermediate_values=dict(outcome.history) if len(self.names) == 1 else None,
+        )
+        self._ot_study.add_trial(trial)
+        self.finished(trial)
+        return True
+
+    def enqueue(self, point: Point) -> bool:
+        """Ask for this point before the sampler's own; False if it lies outside the space."""
+        params = to_params(self.space, point)
+        if params is not None:
+            self._ot_study.enqueue_trial(params)
+        return params is not None
+
+    def suggest(self, trial_id: str) -> Any:
+        """The next cell that nobody has run; FINISHED when the budget or the space is used up."""
+        for _ in range(REPEATS):
+            if self.budget <= 0:
+                return Searcher.FINISHED
+            asked = self._ot_study.ask(fixed_distributions=self._space)
+            cell = self.make(to_point(self.space, asked.params))
+            if cell.key in self.seen:
+                self._ot_study.tell(asked, state=TrialState.FAIL)
+                continue
+            self.seen.add(cell.key)
+            self.budget -= 1
+            known = self.elsewhere(cell.key)
+            values = self.values(known.values) if known else None
+            if known and values is not None:
+                self.finished(self._ot_study.tell(asked, values))
+                self.reused.append((cell, known))
+                continue
+            self._ot_trials[trial_id] = asked
+            self.cells[trial_id] = cell
+            return {"cell": self.config(cell)}
+        return Searcher.FINISHED
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Intermediate values by epoch; Optuna takes none with several objectives."""
+        value = result.get("objective")
+        asked = self._ot_trials.get(trial_id)
+        if len(self.names) == 1 and asked is not None and value is not None and math.isfinite(value):
+            asked.report(value, result["epoch"])
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Tell Optuna; forget trials it does not know."""
+        asked = self._ot_trials.pop(trial_id, None)
+        if asked is None:
+            return
+        values = self.values(result or {})
+        if error or values is None or (result or {}).get("verdict"):
+            told = self._ot_study.tell(asked, state=TrialState.FAIL)
+        elif not (result or {}).get("done"):
+            told = self._ot_study.tell(asked, state=TrialState.PRUNED if len(self.names) == 1 else TrialState.FAIL)
+        else:
+            told = self._ot_study.tell(asked, values)
+        self.finished(told)
+
+    def values(self, report: dict[str, Any]) -> list[float] | None:
+        """The objectives of a report; None where one is missing or not finite."""
+        found = [report.get(name) for name in self.names]
+        if any(value is None or not math.isfinite(value) for value in found):
+            return None
+        return [float(value) for value in found if value is not None]
