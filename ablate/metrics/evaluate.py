@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ablate.losses.recon import Likelihood, mean_of
 from ablate.registry import METRICS, Entry
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class View:
     seed: int = 0
     device: torch.device | str = "cpu"
     batch_size: int = 256
-    likelihood: str = "gaussian"  # of the reconstruction term: says how `x_hat` is to be read
+    likelihood: Likelihood = "gaussian"  # of the reconstruction term: says how `x_hat` is to be read
 
     def batches(self) -> Iterator[np.ndarray]:
         """Rows of the split in order, `batch_size` at a time."""
@@ -80,17 +81,7 @@ class View:
 
     def decode(self, sample: dict[str, Tensor]) -> np.ndarray:
         """Mean of p(x | sample) in normalised units, float64 (B, T, *frame)."""
-        with evaluating(self.model):
-            return mean_of(self.model.decode(sample), self.likelihood).double().cpu().numpy()
-
-
-def mean_of(x_hat: Tensor, likelihood: str) -> Tensor:
-    """Mean of the data that a decoder output stands for, in the units of x: as it is, from logits or from log-power."""
-    if likelihood == "bernoulli":
-        return torch.sigmoid(x_hat)
-    if likelihood == "itakura_saito":
-        return x_hat.exp()
-    return x_hat
+        return decode(self.model, sample, self.likelihood)
 
 
 @contextmanager
@@ -110,6 +101,19 @@ def precision(model: nn.Module) -> torch.dtype:
     return next((p.dtype for p in model.parameters()), torch.get_default_dtype())
 
 
+def encode(model: Any, x: Tensor, device: torch.device | str = "cpu") -> dict[str, Tensor]:
+    """Posterior means of x (B, T, *frame): encoded without noise, in evaluation mode, without gradient."""
+    with evaluating(model):
+        sample: dict[str, Tensor] = model.encode(x.to(device, precision(model)), None)[1]
+    return sample
+
+
+def decode(model: Any, sample: dict[str, Tensor], likelihood: Likelihood = "gaussian") -> np.ndarray:
+    """Mean of p(x | sample) in normalised units, float64 (B, T, *frame)."""
+    with evaluating(model):
+        return mean_of(model.decode(sample), likelihood).double().cpu().numpy()
+
+
 def batches(n: int, batch_size: int) -> Iterator[np.ndarray]:
     """0..n-1 in order, `batch_size` at a time."""
     for start in range(0, n, batch_size):
@@ -117,13 +121,12 @@ def batches(n: int, batch_size: int) -> Iterator[np.ndarray]:
 
 
 def codes(model: Any, split: Split, device: torch.device | str = "cpu", batch_size: int = 256) -> Codes:
-    """Posterior means of all windows of a split: encoded without noise, in evaluation mode, without gradient."""
+    """Posterior means of all windows of a split."""
     parts: dict[str, list[np.ndarray]] = {name: [] for name in model.latents}
-    with evaluating(model):
-        for rows in batches(split.n, batch_size):
-            _, sample = model.encode(split.x(rows).to(device, precision(model)), None)
-            for name, part in parts.items():
-                part.append(sample[name].double().cpu().numpy())
+    for rows in batches(split.n, batch_size):
+        sample = encode(model, split.x(rows), device)
+        for name, part in parts.items():
+            part.append(sample[name].double().cpu().numpy())
     latents = {name: np.concatenate(part) for name, part in parts.items()}
     return Codes(latents, dict(model.latents), np.asarray(split.sequence))
 
@@ -136,7 +139,7 @@ def evaluate(
     seed: int = 0,
     device: torch.device | str = "cpu",
     batch_size: int = 256,
-    likelihood: str = "gaussian",
+    likelihood: Likelihood = "gaussian",
 ) -> dict[str, float]:
     """Values of the named metrics (name -> options) on the split; None stands for all that suit the model.
 

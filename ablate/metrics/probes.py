@@ -42,7 +42,7 @@ def probes(view: View, *, options: ProbeOptions) -> dict[str, float]:
     half = halves(view.split.items, view.split.groups)[view.codes.item]  # (n,)
     scores: dict[str, dict[str, dict[str, float]]] = {"static": {}, "frame": {}, "clip": {}, "apart": {}}
     for name, kind in view.data.factors.items():
-        score_of = static_scores if kind == "static" else frame_scores if kind == "frame" else clip_scores
+        score_of = {"static": static_scores, "frame": frame_scores}.get(kind, clip_scores)
         its = score_of(view, name, half, options.ridge)
         if its is not None:
             scores[kind][name] = its
@@ -87,7 +87,7 @@ def frame_scores(view: View, name: str, half: np.ndarray, ridge: float) -> dict[
 def clip_scores(view: View, name: str, half: np.ndarray, ridge: float) -> dict[str, float] | None:
     """Scores of a factor with one label per clip, from the path of z and from f; None where they are undefined."""
     f, z = view.codes.static, view.codes.dynamic
-    labels = view.split.clip[name][view.codes.item]  # (n,)
+    labels = (view.split.clip | view.split.apart)[name][view.codes.item]  # (n,)
     return both(score(z.reshape(len(z), -1), labels, half, ridge), score(f, labels, half, ridge))
 
 
@@ -106,7 +106,7 @@ def per_frame(values: np.ndarray, z: np.ndarray) -> np.ndarray:
     return np.repeat(values, z.shape[1])
 
 
-def halves(items: Sequence[str], groups: Sequence[str]) -> np.ndarray:
+def halves(items: Sequence[str], groups: Sequence[str | None]) -> np.ndarray:
     """0 or 1 per item: which half it is in, stratified by group (speaker, character), whatever the order of the items.
 
     Items alternate inside their group in the order of their names, and the first one's half alternates from group to

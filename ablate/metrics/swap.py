@@ -52,14 +52,15 @@ def swap(view: View, *, options: SwapOptions) -> dict[str, float]:
 def crossing(view: View) -> np.ndarray | None:
     """Row of the window of each (group, sequence), -1 where there is none; None where the data are not crossed.
 
-    A sequence is known by its clip labels, the static labels that change within a group, and the window's start.
+    A sequence is known by the labels that change within a group and by the start of the window.
     """
     split, item = view.split, view.codes.item
     if not split.clip or len(view.data.frame) != 3:
         return None
-    groups = np.unique(np.asarray(split.groups), return_inverse=True)[1].reshape(-1)  # (items,)
-    by_item = [*split.clip.values(), *(its for its in split.static.values() if changes(its, groups))]
-    labels = np.stack([*(np.asarray(its)[item] for its in by_item), np.asarray(split.starts)], axis=1)
+    names = [its or one for its, one in zip(split.groups, split.items, strict=True)]
+    groups = np.unique(names, return_inverse=True)[1].reshape(-1)  # (items,)
+    by_item = [its for its in (split.clip | split.apart | split.static).values() if changes(its, groups)]
+    labels = np.stack([*(its[item] for its in by_item), split.starts], axis=1)  # (n, factors + 1)
     known = np.flatnonzero((labels >= 0).all(axis=1))
     group = np.unique(groups[item[known]], return_inverse=True)[1].reshape(-1)
     sequence = np.unique(labels[known], axis=0, return_inverse=True)[1].reshape(-1)
