@@ -87,13 +87,11 @@ class DSAEOptions:
     def __post_init__(self) -> None:
         if self.reference_output and self.preset != "paper":
             raise ValueError("reference_output belongs to preset paper")
-        for its in fields(Sizes):
-            if getattr(self, its.name) is None:
-                object.__setattr__(self, its.name, getattr(PRESETS[self.preset], its.name))
 
     def sizes(self) -> Sizes:
         """All sizes, the preset's where none was given."""
-        return Sizes(**{its.name: getattr(self, its.name) for its in fields(Sizes)})
+        given = {its.name: getattr(self, its.name) for its in fields(Sizes)}
+        return replace(PRESETS[self.preset], **{name: value for name, value in given.items() if value is not None})
 
 
 @MODELS("dsae", options=DSAEOptions, latents={"f": "static", "z": "dynamic"}, decoder=True)
@@ -140,7 +138,7 @@ class DSAE(nn.Module):
         self.decoder.start_from(mean_frame)
 
     def encode(self, x: Tensor, noise: dict[str, Tensor] | None) -> tuple[dict[str, Gaussian], dict[str, Tensor]]:
-        """Posteriors and samples (without noise the means) of f (B, f_dim), z (B, T, z_dim); Mistake for other frames."""
+        """Posteriors and samples (without noise the means) of f (B, f_dim), z (B, T, z_dim); may raise Mistake."""
         check_frames(x, self.frame)
         e = self.encoder(x)  # (B, T, feature)
         q_f = self._static(e)
