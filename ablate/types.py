@@ -29,8 +29,8 @@ class Gaussian:
 
     def kl(self, p: "Gaussian") -> Tensor:
         """KL(self || p) per dimension, in nats."""
-        difference = (self.mean - p.mean) ** 2
-        return 0.5 * (p.logvar - self.logvar + (self.logvar.exp() + difference) * (-p.logvar).exp() - 1)
+        ratio, difference = self.logvar - p.logvar, (self.mean - p.mean) ** 2
+        return 0.5 * (ratio.expm1() - ratio + difference * (-p.logvar).exp())  # exactly 0 for equal distributions
 
     @classmethod
     def standard(cls, like: Tensor) -> "Gaussian":

@@ -29,8 +29,8 @@ def mi(model: Any, batch: Batch, out: Output, *, options: MIOptions) -> Tensor:
     With B rows and N training sequences: F[i,j] = log q(f_i | x_j), Z[i,j] = sum_t log q(z_i,t | x_j) and
     lq(M)_i = logsumexp_j M[i,j] - log(N B), the value is lq(F + Z) - lq(F) - lq(Z). It is log N (not 0) where all
     posteriors agree and log N + log B where they are far apart; gradients do not depend on N. `estimator: mss` weighs
-    the rows instead and gives 0 and log N. `frames: joint` saturates where T z_dim is large. The published `ali` variant
-    is information of [f, z] about the row, not of f about z, with its weights counted once per dimension.
+    the rows instead and gives 0 and log N. `frames: joint` saturates where T z_dim is large. The published variant
+    `ali` is information of [f, z] about the row, not of f about z, with its weights counted once per dimension.
     """
     f, z = latent(model, "static"), latent(model, "dynamic")
     if options.variant == "ali":

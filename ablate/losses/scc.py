@@ -23,8 +23,8 @@ class SCCOptions:
 def scc(model: Any, batch: Batch, out: Output, *, options: SCCOptions) -> Tensor:
     """Static consistency constraint on the static code f (S3VAE, Zhu et al. 2020, arXiv 2005.11437), (B,).
 
-    triplet: max(D(f, f+) - D(f, f-) + margin, 0), f+ of the same sequence with its frames in random order, f- of another
-    sequence of the global batch; D, the squared distance of posterior means, and a margin of 1 are choices made here.
+    triplet: max(D(f, f+) - D(f, f-) + margin, 0), f+ of the same sequence with its frames in random order, f- of
+    another sequence of the global batch; D (squared distance of posterior means) and margin 1 are choices made here.
     ali: mean over dimensions of (f - f+)^2 + 1 with f+ a second sample of the code of a sequence drawn from the batch.
     It pulls all static codes together and serves only to reproduce published runs.
     """

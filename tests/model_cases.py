@@ -1,0 +1,67 @@
+"""Small members of every model, and batches for them: what the contract tests of models and loss terms run over."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ablate.models.dsae import DSAEOptions
+from ablate.models.vae import VAEOptions
+from ablate.random import Draws, initialise
+from ablate.registry import MODELS
+from ablate.types import Batch, Output
+
+VECTOR, PICTURE = (5,), (3, 16, 16)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model small enough for milliseconds."""
+
+    model: str
+    options: Any
+    frame: tuple[int, ...] = VECTOR
+
+    def build(self, seed: int = 0, dtype: torch.dtype = torch.float32) -> nn.Module:
+        model = MODELS[self.model].make(self.frame, self.options)
+        initialise(model, seed)
+        return model.to(dtype).eval()
+
+
+CASES = {
+    "vae": Case("vae", VAEOptions(z_dim=3, dense=(7,))),
+    "vae-pictures": Case("vae", VAEOptions(z_dim=3, channels=12, feature=24), PICTURE),
+    "dsae": Case("dsae", DSAEOptions("tiny")),
+    "dsae-normal": Case(
+        "dsae", DSAEOptions("tiny", prior="normal", dense_x=(6,), dense_f=(5,), dense_xf=(7,), dense_z=(6,))
+    ),
+    "dsae-factorised": Case("dsae", DSAEOptions("tiny", inference="factorised")),
+    "dsae-factorised-normal": Case("dsae", DSAEOptions("tiny", inference="factorised", prior="normal", decoder=())),
+    "dsae-pictures": Case("dsae", DSAEOptions("tiny"), PICTURE),
+}
+
+
+def frames(case: Case, B: int = 4, T: int = 3, seed: int = 1, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Data in (0, 1), so that every likelihood can read them. (B, T, *frame)."""
+    return torch.rand(B, T, *case.frame, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
+
+
+def noise(model: nn.Module, x: Tensor, step: int = 0) -> dict[str, Tensor]:
+    """Posterior noise as a training step draws it."""
+    draw = draws(len(x), step)
+    return {name: draw.normal(f"posterior/{name}", *its).to(x) for name, its in model.noise_shapes(x.shape[1]).items()}
+
+
+def draws(B: int, step: int = 0) -> Draws:
+    return Draws(0, (step,), B, slice(0, B))
+
+
+def batch(x: Tensor, step: int = 0, n_train: int = 50) -> Batch:
+    return Batch(x, torch.arange(len(x)), n_train, draws(len(x), step))
+
+
+def run(case: Case, dtype: torch.dtype = torch.float32) -> tuple[nn.Module, Batch, Output]:
+    """A fresh model, a batch and what the one makes of the other."""
+    model, x = case.build(dtype=dtype), frames(case, dtype=dtype)
+    return model, batch(x), model(x, noise(model, x))
