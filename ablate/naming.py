@@ -14,7 +14,8 @@ def describe_difference(trial: Trial, base: Trial) -> str:
     new, old = identity(trial), identity(base)
     swapped = tuple(section for section in ("data", "model") if new[f"{section}.name"] != old[f"{section}.name"])
     words = [new[f"{section}.name"] for section in swapped]
-    words += [f"no {term}" for term in base.loss.terms if term not in trial.loss.terms]
+    if "model" not in swapped:  # another model cannot carry all terms
+        words += [f"no {term}" for term in base.loss.terms if term not in trial.loss.terms]
     changed = {
         path: value
         for path, value in new.items()
@@ -31,8 +32,10 @@ def describe_difference(trial: Trial, base: Trial) -> str:
 
 
 def identity(trial: Trial) -> dict[str, Any]:
-    """Path -> value of the leaves that make up the identity, defaults included; `train.select` left out, as the study sets it."""
-    return {leaf.path: leaf.value for leaf in leaves(trial) if leaf.identity and not leaf.path.startswith("train.select")}
+    """Path -> value of the leaves of the identity, defaults included; without `train.select`, which the study sets."""
+    return {
+        leaf.path: leaf.value for leaf in leaves(trial) if leaf.identity and not leaf.path.startswith("train.select")
+    }
 
 
 def of_new_term(path: str, added: list[str]) -> bool:

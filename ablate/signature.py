@@ -24,7 +24,7 @@ def sha256(text: str) -> str:
 
 
 def canonical(value: Any) -> str:
-    """The one way to write a value: 10 and 10.0 are equal, true and 1 are not. Raises ValueError for NaN and infinities."""
+    """The one way to write a value: 10 and 10.0 are equal, true and 1 are not. Raises ValueError where not finite."""
     if value is None or isinstance(value, bool | str):
         return json.dumps(value)
     if isinstance(value, int):
@@ -78,7 +78,13 @@ def _leaves(record: Any, prefix: str, identity: bool = True) -> Iterator[Leaf]:
         if is_dataclass(value):
             yield from _leaves(value, path, mine)
         else:
-            yield Leaf(path, value, default(its), mine, always=path.startswith("loss.") and its.name == "weight")
+            yield Leaf(path, value, default(its), mine, always=is_weight(path))
+
+
+def is_weight(path: str) -> bool:
+    """Whether the leaf is the weight of a loss term."""
+    section, *rest = path.split(".")
+    return section == "loss" and len(rest) == 2 and rest[1] == "weight"
 
 
 def default(its: Field) -> Any:
@@ -107,12 +113,14 @@ def text(kept: Mapping[str, Any]) -> str:
 
 
 def signature(trial: Trial) -> str:
-    """64 hex digits that two trials share if and only if they are the same configuration (the seed is not part of it)."""
+    """64 hex digits that two trials share if and only if they are the same configuration, whatever their seeds."""
     return sha256(text(delta(trial)))
 
 
-def data_text(files: Iterable[tuple[str, str]], splits: Mapping[str, Iterable[str]] | None = None, *generated: str) -> str:
-    """What the data digest hashes: `path<TAB>sha256` of every file sorted by path, lines of generators, then the split lists."""
+def data_text(
+    files: Iterable[tuple[str, str]], splits: Mapping[str, Iterable[str]] | None = None, *generated: str
+) -> str:
+    """What the data digest hashes: `path<TAB>sha256` of every file by path, generators, then the split lists."""
     lines = [f"{path}\t{sha}" for path, sha in sorted(files)] + list(generated)
     for split in ("train", "valid", "test"):
         if splits is not None:

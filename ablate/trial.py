@@ -1,4 +1,4 @@
-"""One trial: a typed configuration with every leaf resolved. Plain dataclasses, rebuilt from plain JSON values anywhere."""
+"""One trial: a typed configuration with every leaf resolved; plain dataclasses, rebuilt from JSON values anywhere."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ Record = TypeVar("Record")
 
 @dataclass(frozen=True)
 class Warmup:
-    """Factor of a weight that grows from 0 to 1, in epochs; a pure function of the epoch, so that a restart changes nothing."""
+    """Factor of a weight that grows from 0 to 1, in epochs: a pure function of the epoch, restarts change nothing."""
 
     end: float = field(metadata={"gt": 0})  # epoch from which the factor is 1
     start: float = field(default=0, metadata={"ge": 0})  # epoch up to which it is 0
-    steps: int | None = field(default=None, metadata={"ge": 1})  # that many equal jumps; without it the factor grows linearly
+    steps: int | None = field(
+        default=None, metadata={"ge": 1}
+    )  # that many equal jumps; without it the factor grows linearly
 
     def __post_init__(self) -> None:
         if self.end <= self.start:
@@ -60,7 +62,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Metrics:
-    """What is measured on the validation split besides the loss terms. Asking for more never changes what is trained."""
+    """What is measured on the validation split besides the loss terms; asking for more changes nothing in training."""
 
     every: int = 1  # epochs between two looks
     chosen: dict[str, Any] = field(default_factory=dict)  # metric -> its options
@@ -77,7 +79,9 @@ class Train:
     clip: float | None = field(default=None, metadata={"gt": 0})  # greatest norm of the gradient
     weight_decay: float = field(default=0, metadata={"ge": 0})
     betas: tuple[float, float] = field(default=(0.9, 0.999), metadata={"ge": 0, "lt": 1})  # of Adam
-    patience: int | None = field(default=None, metadata={"ge": 1})  # epochs without a better `stop_on` before the run ends
+    patience: int | None = field(
+        default=None, metadata={"ge": 1}
+    )  # epochs without a better `stop_on` before the run ends
     stop_on: str = "valid/elbo"
     select: str = "valid/elbo"  # what the best epoch is best in; a search sets it to search.metric
     select_mode: Literal["max", "min"] = "max"
@@ -89,7 +93,9 @@ class Train:
     def __post_init__(self) -> None:
         for name in ("select", "stop_on"):
             if not getattr(self, name).startswith("valid/"):
-                raise ValueError(f"{name} must be measured on the validation split (valid/...), not {getattr(self, name)!r}")
+                raise ValueError(
+                    f"{name} must be measured on the validation split (valid/...), not {getattr(self, name)!r}"
+                )
 
 
 @dataclass(frozen=True)
@@ -104,10 +110,12 @@ class Resources:
         if self.gpus_per_worker > 1 and self.gpus_per_worker % 1:
             raise ValueError(f"gpus_per_worker above 1 must be a whole number, not {self.gpus_per_worker:g}")
         if self.workers > 1 and 0 < self.gpus_per_worker < 1:
-            raise ValueError(f"{self.workers} workers of one trial cannot share a GPU; gpus_per_worker must be 0 or at least 1")
+            raise ValueError(
+                f"{self.workers} workers of one trial cannot share a GPU; gpus_per_worker must be 0 or at least 1"
+            )
 
     def fits(self, cluster: Mapping[str, float]) -> str | None:
-        """None if one trial can run on a cluster of these totals (`CPU`, `GPU`), else the sentence that says why it never can."""
+        """None if one trial can run on a cluster of these totals (`CPU`, `GPU`), else why it never can."""
         for kind, each in (("CPU", self.cpus_per_worker), ("GPU", self.gpus_per_worker)):
             need, have = self.workers * each, cluster.get(kind, 0)
             if kind == "CPU" and self.workers > 1:
@@ -146,7 +154,7 @@ class Trial:
 
     @classmethod
     def from_plain(cls, values: Plain) -> Trial:
-        """The trial of these values. Absent leaves take their defaults; raises Mistake for an unknown name or a broken rule."""
+        """The trial of these values, defaults for absent ones; raises Mistake for an unknown name or a broken rule."""
         loss, metrics = values["loss"], values.get("metrics", {})
         return cls(
             data=part(DATASETS, values["data"], "data"),
@@ -161,7 +169,7 @@ class Trial:
         )
 
     def replace(self, leaves: Mapping[str, Any]) -> Trial:
-        """This trial with other values in some leaves, given by dotted path; raises Mistake for a path that is not there."""
+        """This trial with other values in some leaves, by dotted path; raises Mistake for a path that is not there."""
         values = self.plain()
         for path, value in leaves.items():
             *sections, last = path.split(".")
@@ -183,7 +191,7 @@ def part(registry: Registry, values: Plain, where: str) -> Part:
 def term(name: str, values: Plain) -> Term:
     """A loss term from {weight, warmup, options}."""
     where = f"loss.{name}"
-    options = build(LOSSES[name].options, values.get("options") or {}, f"{where}.options")
+    options: Any = build(LOSSES[name].options, values.get("options") or {}, f"{where}.options")
     its = {key: value for key, value in values.items() if key not in ("options", "warmup")}
     warmup = values.get("warmup")
     return build(

@@ -1,0 +1,278 @@
+"""YAML to a typed study: every mistake at once, each with file, line and column. The only file that knows pydantic."""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    create_model,
+    model_validator,
+)
+
+from ablate.baselines import weights_digest, with_baselines
+from ablate.draft import Draft, put, range_kinds, spell_out, study_name, tuples, unknown_sections
+from ablate.errors import Mistake
+from ablate.naming import describe_difference
+from ablate.positions import Place, dotted, override, read
+from ablate.ranges import BAD, Range, is_range, parse
+from ablate.registry import LOSSES, METRICS, Entry
+from ablate.rules import Facts, broken, broken_together, chosen_metrics, warnings
+from ablate.search_rules import search_broken
+from ablate.sentences import about, unknown_key
+from ablate.study import Confirm, Scheduler, Search, Study, Tracking
+from ablate.trial import Loss, Plain, Resources, Term, Train, Trial, build
+
+__all__ = ["Range", "Study", "describe_difference", "examine", "load_study", "model_of"]
+
+STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
+LIMITS = ("gt", "ge", "lt", "le")
+
+
+def constrained(kind: Any, limits: Mapping[str, Any]) -> Any:
+    """The annotation with its limits on the numbers inside it; records become models."""
+    if isinstance(kind, type) and is_dataclass(kind):
+        return model_of(kind)
+    if get_origin(kind) in (Union, types.UnionType):
+        return Union[tuple(constrained(its, limits) for its in get_args(kind))]  # noqa: UP007
+    if get_origin(kind) is tuple:
+        return tuple.__class_getitem__(tuple(its if its is ... else constrained(its, limits) for its in get_args(kind)))
+    return Annotated[kind, Field(**limits)] if limits and kind in (int, float) else kind
+
+
+def annotation(owner: type, name: str) -> Any:
+    """What the field of a dataclass takes, as pydantic reads it."""
+    its = next(its for its in fields(owner) if its.name == name)
+    limits = {key: its.metadata[key] for key in LIMITS if key in its.metadata}
+    kind = constrained(get_type_hints(owner)[name], limits)
+    return Annotated[kind, BeforeValidator(its.metadata["before"])] if "before" in its.metadata else kind
+
+
+@functools.cache
+def model_of(kind: type) -> type[BaseModel]:
+    """The pydantic model of a dataclass: same fields, defaults and limits; its `__post_init__` is asked last."""
+
+    def rules_of_the_record(self: BaseModel) -> BaseModel:
+        kind(**{name: getattr(self, name) for name in type(self).model_fields})
+        return self
+
+    given = {its.name: its for its in fields(kind) if not its.metadata.get("derived")}
+    defaults = {name: _default(its) for name, its in given.items()}
+    return create_model(
+        kind.__name__,
+        __config__=STRICT,
+        __doc__=kind.__doc__,
+        __validators__={"record": model_validator(mode="after")(rules_of_the_record)},
+        **{name: (annotation(kind, name), defaults[name]) for name in given},  # type: ignore[call-overload]
+    )
+
+
+def _default(its: Any) -> Any:
+    if its.default_factory is not MISSING:
+        return its.default_factory()
+    return ... if its.default is MISSING else its.default
+
+
+def loss_model() -> type[BaseModel]:
+    """The loss section: beta and every registered term."""
+    terms: dict[str, Any] = {entry.name: (term_model(entry), None) for entry in LOSSES}
+    return create_model("Loss", __config__=STRICT, beta=(annotation(Loss, "beta"), 1.0), **terms)
+
+
+def term_model(entry: Entry) -> type[BaseModel]:
+    """One term: weight, warm-up and its own options."""
+    return create_model(
+        entry.name,
+        __config__=STRICT,
+        __doc__=entry.doc,
+        weight=(annotation(Term, "weight"), 1.0),
+        warmup=(annotation(Term, "warmup"), None),
+        options=(model_of(entry.options), Field(default_factory=dict, validate_default=True)),
+    )
+
+
+def metrics_model() -> type[BaseModel]:
+    """The metrics section: how often, and every registered metric."""
+    known = {entry.name: (model_of(entry.options), None) for entry in METRICS}
+    every = (Annotated[int, Field(ge=1)], 1)
+    return create_model("Metrics", __config__=STRICT, every=every, **known)  # type: ignore[call-overload]
+
+
+def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
+    """The study of a YAML file with `overrides` (`a.b=value`) applied. Raises Mistake with every mistake at once."""
+    study, sentences = examine(Path(path), tuple(overrides))
+    if study is None or sentences:
+        raise Mistake(*sentences)
+    return study
+
+
+def examine(path: Path, overrides: tuple[str, ...] = (), baseline: bool = False) -> tuple[Study | None, list[str]]:
+    """The study, if it can be understood, and a sentence per mistake in the order of the file."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        return None, [f"{path}: the file is not UTF-8 text (byte {error.start})"]
+    except OSError as error:
+        return None, [f"{path}: cannot be read ({(error.strerror or str(error)).lower()})"]
+    draft = Draft(read(text, str(path)))
+    study = None
+    if not draft.document.broken:
+        for setting in overrides:
+            spell_out(draft.document)
+            override(draft.document, setting)
+        spell_out(draft.document)
+        study = interpret(draft, path, baseline)
+    if study is not None:
+        study = replace(study, text=text, overrides=overrides)
+    return study, draft.sentences()
+
+
+def interpret(draft: Draft, path: Path, baseline: bool) -> Study | None:
+    """The study that the document describes, if all of it can be understood."""
+    unknown_sections(draft)
+    draft.find_entries()
+    take_ranges(draft)
+    name = study_name(draft)
+    parts = {
+        "loss": checked(draft, "loss", loss_model()),
+        "train": checked(draft, "train", model_of(Train)),
+        "metrics": checked(draft, "metrics", metrics_model()),
+        "resources": checked(draft, "resources", model_of(Resources)),
+        "tracking": checked(draft, "tracking", model_of(Tracking)),
+    }
+    for section, entry in draft.entries.items():
+        options = checked(draft, section, model_of(entry.options))
+        parts[section] = None if options is None else {"name": entry.name, **options}
+    search = None
+    if draft.document.get(("search",)) is not None:
+        values = checked(draft, "search", model_of(Search))
+        search = None if values is None else build_search(values)
+    model = draft.entries.get("model")
+    shown_parts = (parts["loss"], parts["train"], parts["resources"], parts["metrics"])
+    facts = Facts(draft.document, model, *shown_parts, search, draft.space, baseline)
+    for place, sentence in (*broken(facts), *search_broken(facts)):
+        draft.value(place, sentence)
+    study = assemble(draft, name, parts, search, path) if not draft.document.complaints else None
+    return with_baselines(draft, path, search, study, functools.partial(examine, baseline=True))
+
+
+def checked(draft: Draft, section: str, model: type[BaseModel]) -> Plain | None:
+    """The values of a section, typed and with defaults; None after complaints."""
+    if section not in draft.values and section == "loss":
+        draft.key((), f"{section} is missing")
+        return None
+    values = draft.values.get(section, {})
+    part = section in draft.entries
+    if part and isinstance(values, dict):
+        values = {key: value for key, value in values.items() if key != "name"}
+    try:
+        return model.model_validate(values).model_dump()
+    except ValidationError as error:
+        for its in error.errors(include_url=False):
+            complain(draft, (section, *its["loc"]), its, keys_at(model, its["loc"][:-1], ["name"] * part))
+        return None
+
+
+def complain(draft: Draft, place: Place, error: Mapping[str, Any], known: list[str]) -> None:
+    """Put one error of pydantic's where the user can find it."""
+    if error["type"] == "extra_forbidden":
+        draft.key(place, unknown_key(place, known))
+    elif error["type"] == "missing" and place in draft.unclear:
+        return
+    elif error["type"] in ("missing", "value_error"):
+        draft.key(place, about(error, place))
+    else:
+        draft.value(place, about(error, place))
+
+
+def keys_at(model: Any, loc: Sequence[str | int], first: list[str]) -> list[str]:
+    """Keys of the section `loc` inside a model."""
+    for step in loc:
+        kind = model.model_fields[step].annotation
+        model = next((its for its in (kind, *get_args(kind)) if hasattr(its, "model_fields")), None)
+        if model is None:
+            return []
+        first = []
+    return first + list(model.model_fields)
+
+
+def take_ranges(draft: Draft) -> None:
+    """Read all ranges of the document into `space`; `values` holds their defaults instead."""
+    places: list[Place] = []
+    for place, value in draft.document.walk():
+        if is_range(value) and place[:-1] not in places:
+            places.append(place)
+    draft.values = tuples(draft.document.value)
+    for place in places:
+        why = draft.misplaced(place)
+        if why is not None:
+            draft.value(place, why)
+        elif draft.leaf(place) is None:
+            continue  # an unknown key, about which the section's model complains
+        else:
+            take_range(draft, place)
+        put(draft, place)
+
+
+def take_range(draft: Draft, place: Place) -> None:
+    """Read one range into `space`, or complain."""
+    owner, its = draft.leaf(place)  # type: ignore[misc]
+    adapter: TypeAdapter = TypeAdapter(annotation(owner, its.name), config=STRICT)
+
+    def convert(value: Any, inner: Place) -> Any:
+        try:
+            return adapter.validate_python(tuples(value))
+        except ValidationError as error:
+            for each in error.errors(include_url=False):
+                draft.value((*place, *inner, *each["loc"]), about(each, place))
+            return BAD
+
+    def refuse(inner: Place, sentence: str) -> None:
+        draft.value((*place, *inner), f"{dotted(place)}: {sentence}")
+
+    made = parse(draft.document.get(place), convert, range_kinds(owner, its.name), refuse)
+    if made is not None:
+        draft.space[place] = made
+
+
+def build_search(values: Plain) -> Search:
+    """The record of a checked search section."""
+    inner = {"scheduler": Scheduler, "confirm": Confirm}
+    records = {key: None if values[key] is None else build(kind, values[key], key) for key, kind in inner.items()}
+    return build(Search, values | records, "search")
+
+
+def assemble(draft: Draft, name: str, parts: dict[str, Any], search: Search | None, path: Path) -> Study | None:
+    """The study of checked sections; None after complaints about what does not go together."""
+    loss = {key: value for key, value in parts["loss"].items() if value is not None}
+    written = draft.values["loss"]  # in the order of the file
+    train = dict(parts["train"])
+    if search is not None:
+        train |= {"select": search.metric[0], "select_mode": search.mode[0]}
+    if train["init_from"] is not None:
+        weights = weights_digest(draft, train["init_from"], path)
+        if weights is None:
+            return None
+        train |= dict(zip(("init_from", "init_digest"), weights, strict=True))
+    metrics = {"every": parts["metrics"]["every"], **chosen_metrics(parts["metrics"], draft.entries["model"])}
+    base = Trial.from_plain(
+        parts
+        | {"loss": {"beta": loss["beta"], **{key: loss[key] for key in written}}, "train": train, "metrics": metrics}
+    )
+    space = {dotted(place): its for place, its in draft.space.items()}
+    for place, sentence in broken_together(base, space):
+        draft.value(place, sentence)
+    tracking = build(Tracking, parts["tracking"], "tracking")
+    selects = draft.document.get(("train", "select")) is not None
+    study = Study(name, base, space, search, tracking, source=path, selects=selects)
+    return replace(study, warnings=tuple(warnings(study)))

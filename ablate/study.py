@@ -1,0 +1,144 @@
+"""One study: a default configuration, the ranges around it, and how they are searched, run and recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ablate.errors import Mistake
+from ablate.ranges import Range
+from ablate.registry import unknown
+from ablate.trial import Plain, Resources, Trial, plain
+
+FRESH = 1000  # first seed of a confirm that only says how many
+
+
+def as_list(value: Any) -> Any:
+    """A single value stands for a list of one."""
+    return (value,) if isinstance(value, str) else value
+
+
+def fresh_seeds(value: Any) -> Any:
+    """A number of seeds stands for that many fresh ones: 5 -> 1000 ... 1004."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= FRESH:
+        return tuple(range(FRESH, FRESH + value))
+    return value
+
+
+@dataclass(frozen=True)
+class Scheduler:
+    """Ends trials early that look bad; no trial before `grace` epochs."""
+
+    name: Literal["asha", "median"]
+    grace: int = field(default=1, metadata={"ge": 1})  # epochs that every trial gets
+    factor: int = field(default=3, metadata={"ge": 2})  # asha: one of so many goes on
+
+
+@dataclass(frozen=True)
+class Confirm:
+    """The best configurations, the default one and the baselines, trained in full on fresh seeds."""
+
+    top: int = field(default=1, metadata={"ge": 1})  # how many of the best
+    seeds: tuple[int, ...] = field(
+        default=tuple(range(FRESH, FRESH + 5)), metadata={"ge": 0, "before": fresh_seeds}
+    )  # a list, or how many: 5 stands for 1000 ... 1004
+    against: tuple[str, ...] = field(
+        default=(), metadata={"before": as_list}
+    )  # study files without a search: the baselines
+
+    def __post_init__(self) -> None:
+        if not self.seeds:
+            raise ValueError("seeds is empty; 5 is a usual number")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("seeds holds a seed twice")
+
+
+@dataclass(frozen=True)
+class Search:
+    """Which points of the space are tried, and what they are judged by."""
+
+    metric: tuple[str, ...] = field(metadata={"before": as_list})  # one, or several for nsga2
+    mode: tuple[Literal["max", "min"], ...] = field(metadata={"before": as_list})  # one per metric
+    algorithm: Literal["random", "grid", "tpe", "cmaes", "nsga2"] = "tpe"
+    trials: int | None = field(default=None, metadata={"ge": 1})  # a grid runs all its points
+    scheduler: Scheduler | None = None
+    confirm: Confirm | None = None
+    seed: int = field(default=0, metadata={"ge": 0})  # of the sampler
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """Where the record is kept."""
+
+    uri: str | None = None  # of the MLflow server; default: sqlite in the folder
+    artifacts: str | None = None  # default: beside the database
+    experiment: str = "ablate"
+    folder: str = "runs"  # holds a folder per study
+    optuna: str | None = None  # storage of the copy for optuna-dashboard; default: a journal file in the user's cache
+
+
+@dataclass(frozen=True)
+class Study:
+    """A question: many trials around one configuration."""
+
+    name: str
+    base: Trial  # the default configuration
+    space: dict[str, Range] = field(default_factory=dict)  # dotted path of a leaf -> its range, in file order
+    search: Search | None = None
+    tracking: Tracking = field(default_factory=Tracking)
+    baselines: dict[str, Trial] = field(default_factory=dict)  # name -> configuration, of search.confirm.against
+    source: Path = Path()  # the file
+    text: str = ""  # its content as given
+    overrides: tuple[str, ...] = ()  # the `--set`s
+    selects: bool = False  # whether the file itself says `train.select`
+    warnings: tuple[str, ...] = ()  # legal, but probably not meant
+
+    @property
+    def resources(self) -> Resources:
+        """What one trial occupies."""
+        return self.base.resources
+
+    def configuration(self, point: Mapping[str, Any]) -> Trial:
+        """The trial at a point of the space; leaves that the point does not name keep their defaults.
+
+        Raises Mistake for a leaf that is not searched, a value outside its range, or values that do not go together.
+        """
+        for path in point:
+            if path not in self.space:
+                raise Mistake(unknown("searched leaf", path, list(self.space)))
+        return self.base.replace({path: self.space[path].pick(value) for path, value in point.items()})
+
+    def point(self, trial: Trial) -> dict[str, Any]:
+        """The values of the searched leaves in a configuration, by path."""
+        values = trial.plain()
+        return {path: _leaf(values, path) for path in self.space}
+
+    @property
+    def points(self) -> int | None:
+        """Number of points of the space; None if a range is continuous."""
+        count = 1
+        for its in self.space.values():
+            grid = its.grid()
+            if grid is None:
+                return None
+            count *= len(grid)
+        return count
+
+    def plain(self) -> Plain:
+        """Everything that the study asks, as JSON values: what two files of one study name are compared by."""
+        return {
+            "name": self.name,
+            "base": self.base.plain(),
+            "space": {path: its.plain() for path, its in self.space.items()},
+            "search": None if self.search is None else plain(self.search),
+            "baselines": {name: trial.plain() for name, trial in self.baselines.items()},
+            "tracking": plain(self.tracking),
+        }
+
+
+def _leaf(values: Any, path: str) -> Any:
+    for step in path.split("."):
+        values = values[step]
+    return values
