@@ -18,7 +18,9 @@ OWN = ("objective", "best_epoch")  # keys of a report that are values, besides t
 
 def numbers(result: dict[str, Any]) -> dict[str, float]:
     """The values of a report: what is neither Tune's nor a control key."""
-    chosen = {key: value for key, value in result.items() if key in OWN or ("/" in key and not key.startswith("config"))}
+    chosen = {
+        key: value for key, value in result.items() if key in OWN or ("/" in key and not key.startswith("config"))
+    }
     return {key: float(value) for key, value in chosen.items() if isinstance(value, int | float)}
 
 
@@ -43,7 +45,9 @@ class Recorder(Callback):
                 self.spool.append(event)
             self.board.start(cell)
 
-    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
         """One report: one record. Repeated reports carry the same time stamp and are stored once."""
         cell = trial.config["cell"]["cell"]
         if result.get("verdict"):
@@ -86,7 +90,9 @@ class Recorder(Callback):
         for cell in list(self.running.values()):
             self._end(cell, "stopped", {}, "stopped", why)
 
-    def _end(self, cell: dict[str, Any], status: str, values: dict[str, float], failure: str = "", why: str = "") -> None:
+    def _end(
+        self, cell: dict[str, Any], status: str, values: dict[str, float], failure: str = "", why: str = ""
+    ) -> None:
         key = cell["cell"]
         self.running.pop(key, None)
         artifacts = Path(cell["folder"]) / ARTIFACTS
@@ -105,7 +111,9 @@ class Janitor(Callback):
     def __init__(self) -> None:
         self.groups: dict[str, set[str]] = {}
 
-    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
         """Note the group of the run."""
         if result.get("pg_id"):
             self.groups.setdefault(trial.trial_id, set()).add(result["pg_id"])

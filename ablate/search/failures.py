@@ -1,7 +1,6 @@
 """What an exception means: an outcome of the configuration, a fault of the machines, of the code, or a full disk."""
 
 import errno
-from typing import Any
 
 import torch
 
@@ -73,5 +72,3 @@ def names(error: BaseException) -> set[str]:
 def out_of_host_memory(error: BaseException) -> bool:
     """Whether Ray's memory monitor ended the process."""
     return "OutOfMemoryError" in names(error) or (bool(names(error) & INFRA) and "memory monitor" in str(error).lower())
-
-

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ablate.config import Study, describe_difference
+from ablate.naming import describe_difference
 from ablate.records import CellRecord
 from ablate.signature import cell_key, signature
+from ablate.study import Study
 from ablate.trial import Trial
 
 Point = dict[str, Any]
@@ -98,9 +99,7 @@ def cell_config(cell: Cell, folder: Path, sweep: str, objectives: list[str]) -> 
 
 def outcome(record: CellRecord) -> Outcome:
     """What the record says of a cell."""
-    return Outcome(
-        record.cell, record.status, dict(record.metrics), record.failure, record.why, record.run_id
-    )
+    return Outcome(record.cell, record.status, dict(record.metrics), record.failure, record.why, record.run_id)
 
 
 def newest(records: Iterable[CellRecord]) -> dict[str, CellRecord]:

@@ -68,4 +68,3 @@ def make_scheduler(its: Any, mode: str, epochs: int, past: dict[str, History]) -
     return RefilledASHA(
         known, max_t=epochs + 1, grace_period=its.grace, reduction_factor=its.factor, brackets=1, **shared
     )
-

@@ -11,8 +11,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
-from ablate.config import Range
 from ablate.random import stream
+from ablate.ranges import Range
 from ablate.search.plan import Cell, Outcome, Point
 from ablate.search.space import distributions, to_params, to_point
 

@@ -10,7 +10,8 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from ablate.config import Range, Study
+from ablate.ranges import Range
+from ablate.study import Study
 
 Point = dict[str, Any]  # dotted path -> value
 

@@ -8,7 +8,9 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-WAITS = "30,60,120"  # seconds before the 1st, 2nd, 3rd new try after a fault of the machines; ABLATE_RETRY_WAITS overrides
+WAITS = (
+    "30,60,120"  # seconds before the 1st, 2nd, 3rd new try after a fault of the machines; ABLATE_RETRY_WAITS overrides
+)
 
 
 def trial(config: dict[str, Any]) -> None:

@@ -1,0 +1,58 @@
+"""One Tuner run: the only place that builds one."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+RETRIES = 3  # of a trial lost to the machines; the only retry layer there is
+
+
+def run_tuner(
+    *,
+    study: str,
+    callbacks: list[Any],
+    request: dict[str, float],
+    concurrent: int,
+    scratch: Path,
+    samples: int,
+    reuse: bool,
+    scheduler: Any = None,
+    searcher: Any = None,
+    cells: list[dict[str, Any]] | None = None,
+) -> None:
+    """Run the cells of a list in order, or `samples` suggestions of the searcher; returns when all have ended or on SIGINT.
+
+    Nothing is read from Tune's own results: the callbacks have seen everything, and the scratch folder is deleted.
+    """
+    from ray import tune
+    from ray.tune.trainable.function_trainable import wrap_function
+
+    from ablate.search.trial import trial
+
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(2, concurrent))
+    trainable = wrap_function(trial, name=f"{study} trial")
+    trainable.__name__ = f"{study} trial"
+    try:
+        tune.Tuner(
+            tune.with_resources(trainable, request),
+            param_space={} if cells is None else {"cell": tune.grid_search(cells)},
+            tune_config=tune.TuneConfig(
+                num_samples=samples,
+                search_alg=searcher,
+                scheduler=scheduler,
+                max_concurrent_trials=concurrent,
+                reuse_actors=reuse,
+                trial_name_creator=lambda its: its.trial_id,
+                trial_dirname_creator=lambda its: its.trial_id,
+            ),
+            run_config=tune.RunConfig(
+                name=study,
+                storage_path=str(scratch),
+                callbacks=callbacks,
+                verbose=0,
+                failure_config=tune.FailureConfig(max_failures=RETRIES),
+            ),
+        ).fit()
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
