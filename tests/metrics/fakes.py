@@ -1,6 +1,7 @@
 """Small hand-made data, codes and models in the shapes that the metrics see."""
 
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -50,14 +51,21 @@ class FakeData:
 
     valid: FakeSplit
     factors: dict[str, str]
-    mean: np.ndarray | None = None
+    labels: dict[str, list[str]] = field(default_factory=dict)
+    dataset: Any = field(default_factory=lambda: SimpleNamespace(options=None))
 
     @property
     def frame(self) -> tuple[int, ...]:
         return self.valid.every.shape[2:]
 
     def mean_frame(self) -> np.ndarray:
-        return self.valid.every.mean(axis=(0, 1)) if self.mean is None else self.mean
+        return self.valid.every.mean(axis=(0, 1))
+
+    def denormalise(self, x: Any) -> np.ndarray:
+        return (np.asarray(x, np.float32) + 1) / 2
+
+    def sound(self, x: Any) -> None:
+        return None
 
 
 def view_of(data: FakeData, f: np.ndarray | None, z: np.ndarray | None, **options: Any) -> View:
