@@ -80,7 +80,7 @@ class View:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device, precision(self.model))
 
     def decode(self, sample: dict[str, Tensor]) -> np.ndarray:
-        """Mean of p(x | sample) in normalised units, float64 (B, T, *frame)."""
+        """Mean of p(x | sample) in normalised units, (B, T, *frame)."""
         return decode(self.model, sample, self.likelihood)
 
 
@@ -109,9 +109,9 @@ def encode(model: Any, x: Tensor, device: torch.device | str = "cpu") -> dict[st
 
 
 def decode(model: Any, sample: dict[str, Tensor], likelihood: Likelihood = "gaussian") -> np.ndarray:
-    """Mean of p(x | sample) in normalised units, float64 (B, T, *frame)."""
+    """Mean of p(x | sample) in normalised units and in the precision of the model, (B, T, *frame)."""
     with evaluating(model):
-        return mean_of(model.decode(sample), likelihood).double().cpu().numpy()
+        return mean_of(model.decode(sample), likelihood).cpu().numpy()
 
 
 def batches(n: int, batch_size: int) -> Iterator[np.ndarray]:

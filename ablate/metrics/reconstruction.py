@@ -21,13 +21,13 @@ def reconstruction(view: View, *, options: NoOptions) -> dict[str, float]:
     `mse_per_frame` is summed over the features and averaged over the frames. Both in normalised units. R² does not rank
     disentanglement.
     """
-    mean = np.asarray(view.data.mean_frame(), dtype=np.float64)  # (*frame)
+    mean = np.asarray(view.data.mean_frame())  # (*frame)
     error = variation = 0.0
     count = 0
     for rows in view.batches():
-        x = view.split.x(rows).double().cpu().numpy()  # (B, T, *frame)
-        error += float(((x - view.decode(view.sample(rows))) ** 2).sum())
-        variation += float(((x - mean) ** 2).sum())
+        x = view.split.x(rows).numpy()  # (B, T, *frame)
+        error += np.square(x - view.decode(view.sample(rows))).sum(dtype=np.float64)
+        variation += np.square(x - mean).sum(dtype=np.float64)
         count += x.shape[0] * x.shape[1]
     values = {"mse_per_frame": error / count}
     return values | ({"r2": 1 - error / variation} if variation > 0 else {})

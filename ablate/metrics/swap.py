@@ -103,5 +103,5 @@ def nearest_of(view: View, quads: np.ndarray) -> np.ndarray:
     mixed = {name: f_of[name] if role == "static" else z_of[name] for name, role in view.codes.roles.items()}
     x_hat = view.decode(mixed)  # (pairs, T, C, H, W)
     axes = tuple(range(1, x_hat.ndim))
-    distances = [((x_hat - view.split.x(quads[:, i]).double().cpu().numpy()) ** 2).sum(axis=axes) for i in range(4)]
-    return np.argmin(np.stack(distances, axis=1), axis=1)
+    errors = [np.square(x_hat - view.split.x(rows).numpy()).sum(axis=axes, dtype=np.float64) for rows in quads.T]
+    return np.argmin(np.stack(errors, axis=1), axis=1)
