@@ -1,0 +1,67 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from ablate.losses.recon import ReconOptions, mean_of, negative_log_likelihood, recon
+from ablate.random import Draws
+from ablate.types import Batch, Output
+
+
+def value(x, y, **options) -> list[float]:
+    """`recon` of data x (B, T, D) and decoder output y."""
+    x, y = torch.tensor(x, dtype=torch.float64), torch.tensor(y, dtype=torch.float64)
+    batch = Batch(x, torch.arange(len(x)), 10, Draws(0, (0,), len(x), slice(0, len(x))))
+    return recon(None, batch, Output({}, {}, {}, y), options=ReconOptions(**options)).tolist()
+
+
+def test_gaussian_by_hand():
+    # (1 - 0)^2 + (2 - 0)^2 = 5; variance 1: 5 / 2 + ln(2 pi); variance .3: 5 / .6 + ln(.6 pi)
+    x, y = [[[1.0, 2.0]], [[0.0, 0.0]]], [[[0.0, 0.0]], [[0.0, 0.0]]]
+    assert value(x, y) == pytest.approx([2.5 + 1.8378770664, 1.8378770664])
+    assert value(x, y, variance=0.3) == pytest.approx([8.3333333333 + 0.6339042623, 0.6339042623])
+
+
+def test_gaussian_of_variance_one_half_is_the_squared_error_up_to_a_constant():
+    x, y = np.random.default_rng(0).normal(size=(2, 3, 4, 5))
+    by_hand = ((x - y) ** 2).sum((1, 2)) + 20 * math.log(math.pi) / 2
+    assert value(x, y, variance=0.5) == pytest.approx(by_hand.tolist())
+
+
+def test_bernoulli_by_hand():
+    # x = 1, y = 0: ln 2. x = .25, y = 2: ln(1 + e^2) - .5 = 1.6269280110
+    assert value([[[1.0, 0.25]]], [[[0.0, 2.0]]], likelihood="bernoulli") == pytest.approx(
+        [0.6931471806 + 1.6269280110]
+    )
+
+
+def test_itakura_saito_by_hand():
+    # x / y^ = 2 / 4: .5 - ln .5 - 1 = .1931471806; a zero bin counts as 1e-10: 1e-10 + 10 ln 10 - 1 = 22.0258509301
+    assert value(
+        [[[2.0]], [[0.0]], [[3.0]]], [[[math.log(4)]], [[0.0]], [[math.log(3)]]], likelihood="itakura_saito"
+    ) == (pytest.approx([0.1931471806, 22.0258509301, 0.0], abs=1e-9))
+
+
+def test_itakura_saito_is_the_complex_gaussian_up_to_terms_in_the_data():
+    power = torch.tensor([0.3, 2.0, 7.0], dtype=torch.float64)
+    offsets = []
+    for y in (torch.tensor([-1.0, 0.5, 2.0]), torch.tensor([3.0, 0.0, -0.5])):
+        divergence = negative_log_likelihood(power, y.double(), "itakura_saito", 1.0)
+        offsets.append(divergence - (math.log(math.pi) + y + power / y.double().exp()))
+    assert torch.allclose(offsets[0], offsets[1])
+    assert torch.allclose(offsets[0], -power.log() - 1 - math.log(math.pi))
+
+
+def test_pictures_are_summed_over_all_but_the_batch():
+    x = torch.zeros(2, 3, 3, 4, 4)
+    batch = Batch(x, torch.arange(2), 10, Draws(0, (0,), 2, slice(0, 2)))
+    values = recon(None, batch, Output({}, {}, {}, x + 1), options=ReconOptions(variance=0.5))
+    assert values.tolist() == pytest.approx([144 * (1 + math.log(math.pi) / 2)] * 2)
+
+
+def test_mean_of_the_output():
+    y = torch.tensor([0.0, 1.0])
+    assert mean_of(y, "gaussian").tolist() == [0, 1]
+    assert mean_of(y, "bernoulli").tolist() == pytest.approx([0.5, 0.7310586])
+    assert mean_of(y, "itakura_saito").tolist() == pytest.approx([1, math.e])
