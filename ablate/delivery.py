@@ -102,7 +102,7 @@ class Delivery:
             self._runs[key] = run = self._record.create(event["name"], arm, tags, event["at"])
         else:
             self._record.reopen(run)
-            self._queue(run, rows({"tags": {"ablate.failure": "", "ablate.why": ""} | tags}, line))
+            self._queue(run, rows({"tags": tags}, line))
         self._queue(run, rows({"params": event.get("params", {})}, line))
 
     def _arm(self, arm: str, name: str, params: dict[str, Any], tags: dict[str, Any], at: int, line: bytes) -> str:

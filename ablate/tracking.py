@@ -18,6 +18,7 @@ from ablate.records import CellRecord, Row, StudyRecord, now, text
 PARENT = "mlflow.parentRunId"
 ENDED = {"complete": "FINISHED", "pruned": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}  # ours -> MLflow's
 CUT = {"param": 6000, "tag": 8000}  # characters MLflow keeps
+PAGE = 1000  # runs per search request
 PASSING = {
     "INTERNAL_ERROR",
     "TEMPORARILY_UNAVAILABLE",
@@ -83,7 +84,8 @@ class Record:
 
     def search(self, tags: dict[str, str]) -> list[CellRecord]:
         """The seed runs that have all of these tags, the oldest first."""
-        return [CellRecord.of(run) for run in self._search(tags)]
+        found = [CellRecord.of(run) for run in self._search(tags)]
+        return sorted(found, key=lambda cell: (cell.started, cell.attempt, cell.cell))
 
     def find_runs(self, tags: dict[str, str]) -> list[str]:
         """Ids of the runs that have all of these tags, the oldest first."""
@@ -104,7 +106,7 @@ class Record:
         token = None
         while True:
             page = self._client.search_runs(
-                [self._experiment_id], terms, max_results=1000, order_by=["attributes.start_time ASC"], page_token=token
+                [self._experiment_id], terms, max_results=PAGE, order_by=["attributes.start_time ASC"], page_token=token
             )
             found += page
             token = page.token
@@ -130,8 +132,10 @@ class Record:
         return self._client.create_run(self._experiment_id, at, texts, run_name=name[:250]).info.run_id
 
     def reopen(self, run_id: str) -> None:
-        """A finished run runs again."""
+        """A finished run runs again; how it failed before is forgotten."""
         self._client.update_run(run_id, status="RUNNING")
+        for key in {"ablate.failure", "ablate.why"} & set(self._client.get_run(run_id).data.tags):
+            self._client.delete_tag(run_id, key)
 
     def set_status(self, run_id: str, status: str, at: int | None = None) -> None:
         """End a run as complete, pruned, failed or stopped."""

@@ -68,6 +68,8 @@ class Writer:
         while not self._closing.is_set():
             try:
                 self._round()
+                if failures:
+                    log.warning("the record can be written again")
                 failures, wait = 0, self._pace
             except Exception as error:
                 if not failures:
@@ -80,14 +82,15 @@ class Writer:
             self._wake.clear()
 
     def _round(self) -> None:
+        """What dead processes left comes first: a cell they stopped may be running again in our own file."""
         self._spool.sync()
-        while self._delivery.bring(self._tail):
-            pass
         due = time.monotonic() >= self._next_beat
-        if due:
-            self._beat()
         if due or self._draining.is_set():
             bring_orphans(self._delivery, self._folder)
+        while self._delivery.bring(self._tail):
+            pass
+        if due:
+            self._beat()
 
     def _beat(self) -> None:
         """Write the heartbeat and read the stop tag; a study run that is gone stops neither delivery nor study."""

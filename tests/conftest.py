@@ -1,9 +1,14 @@
 """Fixtures shared by all tests."""
 
 import os
+import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from ablate.tracking import Record
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -29,3 +34,22 @@ def one_thread() -> None:
 def store(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Features prepared by tests go to a store of their own."""
     os.environ["ABLATE_STORE"] = str(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty MLflow database with its tables: copying it saves the seconds of a first start."""
+    from ablate.tracking import Record
+
+    file = tmp_path_factory.mktemp("migrated") / "mlflow.db"
+    Record(f"sqlite:///{file}", "template")
+    return file
+
+
+@pytest.fixture
+def record(migrated: Path, tmp_path: Path) -> "Record":
+    """An empty record of the test's own, `mlflow.db` and `artifacts` in its folder."""
+    from ablate.tracking import Record
+
+    shutil.copy(migrated, tmp_path / "mlflow.db")
+    return Record(f"sqlite:///{tmp_path}/mlflow.db", "ablate", f"file://{tmp_path}/artifacts")
