@@ -35,7 +35,7 @@ def reconstructions(
     Both (N, T, D) or (N, T, C, H, W). Spectrograms stand side by side, one row per sequence, on the colours of the
     original; clips one below the other. `names` (N) label the sequences; `frame_ms` turns the frame axis into seconds.
     """
-    names = [_short(name) for name in names] or [str(i + 1) for i in range(len(originals))]
+    names = [_short(name, 30) for name in names] or [str(i + 1) for i in range(len(originals))]
     with _style():
         if _is_clip(originals):
             figure, axes = _grid(
@@ -71,8 +71,8 @@ def swap_grid(
     reconstruction. The first row and the first column show the originals, of clips four frames. `names` (N) label them.
     """
     count = len(originals)
-    names = [_short(name) for name in names] or [str(i + 1) for i in range(count)]
     clip = _is_clip(originals)
+    names = [_short(name, 30 if clip else 24) for name in names] or [str(i + 1) for i in range(count)]
     if clip:
         few = _few(originals.shape[1])
         originals, swaps = originals[:, few], swaps[:, :, few]
@@ -104,7 +104,7 @@ def _is_clip(x: np.ndarray) -> bool:
     return x.ndim == 5
 
 
-def _short(name: str, longest: int = 24) -> str:
+def _short(name: str, longest: int) -> str:
     """The name, or its end where it is too long to stand above a column."""
     return name if len(name) <= longest else "…" + name[1 - longest :]
 
