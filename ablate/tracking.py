@@ -58,8 +58,6 @@ class Record:
         quiet_mlflow()
         self._client, self._experiment_id = _connect(uri, experiment, artifact_location, wait)
 
-    # ---- reading
-
     def studies(self) -> list[StudyRecord]:
         """All studies, the oldest first."""
         return [StudyRecord.of(run) for run in self._search({"ablate.kind": "study"})]
@@ -112,8 +110,6 @@ class Record:
             token = page.token
             if not token:
                 return found
-
-    # ---- writing
 
     def open_study(self, name: str, tags: dict[str, str], design_digest: str = "") -> str:
         """The run of the study of this name, made or reopened; returns its id."""
