@@ -1,0 +1,1 @@
+"""Which trials answer a question, and what their numbers say: pure functions of arrays, numpy and scipy only."""
