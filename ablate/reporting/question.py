@@ -1,0 +1,84 @@
+"""What a table must know of the study that it reports: the question, as the record or the study file has it."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ablate.records import text
+
+DEFAULT = "default"  # name of the configuration that all ranges' defaults make
+
+
+@dataclass(frozen=True)
+class Question:
+    """The parts of a study's design that its tables depend on."""
+
+    study: str
+    metric: str  # the (first) one searched for, `valid/...`
+    mode: Literal["max", "min"]
+    algorithm: str
+    space: dict[str, dict[str, Any]] = field(default_factory=dict)  # path of a leaf -> its range, in file order
+    trials: int | None = None  # None for a grid
+    top: int = 0  # 0: no confirmation
+    seeds: tuple[int, ...] = ()  # of the confirmation
+    baselines: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, design: Mapping[str, Any]) -> "Question":
+        """From a design as `Study.plain()` gives it and the study's run keeps it."""
+        search = design.get("search") or {}
+        confirm = search.get("confirm") or {}
+        return cls(
+            study=design["name"],
+            metric=(search.get("metric") or ["objective"])[0],
+            mode=(search.get("mode") or ["max"])[0],
+            algorithm=search.get("algorithm", "grid"),
+            space=dict(design.get("space", {})),
+            trials=search.get("trials"),
+            top=confirm.get("top", 0),
+            seeds=tuple(confirm.get("seeds", ())),
+            baselines=tuple(design.get("baselines", {})) if confirm else (),
+        )
+
+    @property
+    def sign(self) -> int:
+        """+1 where larger is better."""
+        return 1 if self.mode == "max" else -1
+
+    @property
+    def role(self) -> str:
+        """Role of the searched cells."""
+        return "grid" if self.algorithm == "grid" else "search"
+
+    @property
+    def confirmed_metric(self) -> str:
+        """The metric that the confirmation is judged by: the searched one on the test split."""
+        return "test/" + self.metric.removeprefix("valid/")
+
+    @property
+    def planned(self) -> int:
+        """Number of searched cells: the trials asked for, or the points of the grid."""
+        if self.trials is not None:
+            return self.trials
+        return math.prod(len(values(its)) for its in self.space.values())
+
+    def position(self, point: Mapping[str, Any]) -> tuple[float, ...]:
+        """Where a point stands in the order of the study: the place in a choice, else the number, path by path."""
+        return tuple(place(its, point[path]) if path in point else math.inf for path, its in self.space.items())
+
+
+def values(its: Mapping[str, Any]) -> list[Any]:
+    """The values of a choice, or of the whole numbers between two ends."""
+    if "choice" in its:
+        return list(its["choice"])
+    low, high = its["int"]
+    return list(range(int(low), int(high) + 1))
+
+
+def place(its: Mapping[str, Any], value: Any) -> float:
+    """Where a value stands in its range."""
+    if "choice" in its:
+        known = [text(item) for item in its["choice"]]
+        return float(known.index(text(value))) if text(value) in known else float(len(known))
+    return float(value)
