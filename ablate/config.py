@@ -33,7 +33,7 @@ from ablate.sentences import about, unknown_key
 from ablate.study import Confirm, Scheduler, Search, Study, Tracking
 from ablate.trial import Loss, Plain, Resources, Term, Train, Trial, build
 
-__all__ = ["Range", "Study", "describe_difference", "examine", "load_study", "model_of"]
+__all__ = ["Range", "Study", "describe_difference", "leaf_schema", "load_study"]
 
 STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
 LIMITS = ("gt", "ge", "lt", "le")
@@ -56,6 +56,11 @@ def annotation(owner: type, name: str) -> Any:
     limits = {key: its.metadata[key] for key in LIMITS if key in its.metadata}
     kind = constrained(get_type_hints(owner)[name], limits)
     return Annotated[kind, BeforeValidator(its.metadata["before"])] if "before" in its.metadata else kind
+
+
+def leaf_schema(owner: type, name: str) -> dict[str, Any]:
+    """JSON schema of the values that a leaf takes."""
+    return TypeAdapter(annotation(owner, name), config=STRICT).json_schema()
 
 
 @functools.cache
@@ -163,6 +168,8 @@ def interpret(draft: Draft, path: Path, baseline: bool) -> Study | None:
     for place, sentence in (*broken(facts), *search_broken(facts)):
         draft.value(place, sentence)
     study = assemble(draft, name, parts, search, path) if not draft.document.complaints else None
+    if baseline:
+        return study
     return with_baselines(draft, path, search, study, functools.partial(examine, baseline=True))
 
 
@@ -189,10 +196,17 @@ def complain(draft: Draft, place: Place, error: Mapping[str, Any], known: list[s
         draft.key(place, unknown_key(place, known))
     elif error["type"] == "missing" and place in draft.unclear:
         return
-    elif error["type"] in ("missing", "value_error"):
+    elif error["type"] == "value_error":
+        culprit = (*place, str(error["ctx"]["error"]).split(" ")[0])
+        if draft.document.get(culprit) is None:
+            draft.key(place, about(error, place))
+        else:
+            draft.value(culprit, f"{dotted(place)}.{error['ctx']['error']}")
+    elif error["type"] == "missing":
         draft.key(place, about(error, place))
     else:
-        draft.value(place, about(error, place))
+        item = bool(place) and isinstance(place[-1], int) and draft.document.get(place) is None
+        draft.value(place, about(error, place[:-1] if item else place))
 
 
 def keys_at(model: Any, loc: Sequence[str | int], first: list[str]) -> list[str]:
@@ -238,7 +252,8 @@ def take_range(draft: Draft, place: Place) -> None:
             return BAD
 
     def refuse(inner: Place, sentence: str) -> None:
-        draft.value((*place, *inner), f"{dotted(place)}: {sentence}")
+        at_key = len(inner) == 1 and inner != ("default",)
+        (draft.key if at_key else draft.value)((*place, *inner), f"{dotted(place)}: {sentence}")
 
     made = parse(draft.document.get(place), convert, range_kinds(owner, its.name), refuse)
     if made is not None:

@@ -47,20 +47,25 @@ class Document:
     keys: dict[Place, Mark] = field(default_factory=dict)
     values: dict[Place, Mark] = field(default_factory=dict)
     complaints: list[Complaint] = field(default_factory=list)
+    unreadable: set[Mark] = field(default_factory=set)  # values that were complained about while reading
     broken: bool = False  # no mapping could be read at all
 
     def key(self, place: Place) -> Mark:
-        """Where the key of `place` stands; of the nearest section around it that was written."""
-        return self._nearest(self.keys, place)
+        """Where the key of `place` stands, or of the nearest section around it that was written."""
+        while place and place not in self.keys:
+            place = place[:-1]
+        return self.keys[place] if place else Mark(1, 1, f"{self.source}:1:1")
 
     def at(self, place: Place) -> Mark:
-        """Where the value of `place` stands; of the nearest section around it that was written."""
-        return self._nearest(self.values, place) if place in self.values else self.key(place)
-
-    def _nearest(self, marks: dict[Place, Mark], place: Place) -> Mark:
-        while place not in marks and place not in self.keys and place:
-            place = place[:-1]
-        return marks.get(place) or self.keys.get(place) or Mark(1, 1, f"{self.source}:1:1")
+        """Where the value of `place` stands; the key of a mapping, an empty value or what surrounds an absent one."""
+        written = place
+        while written and written not in self.values:
+            written = written[:-1]
+        if not written:
+            return self.key(place)
+        value = self.get(written)
+        empty = value is None and self.values[written] not in self.unreadable
+        return self.key(place) if empty or isinstance(value, dict) else self.values[written]
 
     def get(self, place: Place) -> Any:
         """The value there; None where nothing was written."""
@@ -75,8 +80,9 @@ class Document:
         return value
 
     def complain(self, mark: Mark, sentence: str) -> None:
-        """Note a mistake."""
-        self.complaints.append(Complaint(mark, sentence))
+        """Note a mistake, unless the value could not be read in the first place."""
+        if mark not in self.unreadable:
+            self.complaints.append(Complaint(mark, sentence))
 
     def walk(self, place: Place = ()) -> Iterator[tuple[Place, Any]]:
         """All places of mappings and what they hold, sections before their contents."""
@@ -179,8 +185,7 @@ class Reader:
         """The plain value of a node."""
         self.document.values[place] = self.mark(node)
         if id(node) in above:
-            self.document.complain(self.mark(node), f"{dotted(place)} contains itself")
-            return None
+            return self.unreadable(node, f"{dotted(place)} contains itself")
         if isinstance(node, MappingNode) and node.tag == TAG + "map":
             return self.mapping(node, place, above)
         if isinstance(node, SequenceNode) and node.tag == TAG + "seq":
@@ -209,12 +214,13 @@ class Reader:
         if node.tag in AS_TEXT:
             return node.value
         if node.tag not in SCALARS:
-            self.document.complain(
-                self.mark(node), f"{dotted(place)} has the tag {node.tag!r}, which a study cannot hold"
-            )
-            return None
+            return self.unreadable(node, f"{dotted(place)} has the tag {node.tag!r}, which a study cannot hold")
         try:
             return self.constructor.construct_object(node)
         except (YAMLError, ValueError):
-            self.document.complain(self.mark(node), f"{dotted(place)} cannot be read: {node.value!r}")
-            return None
+            return self.unreadable(node, f"{dotted(place)} cannot be read: {node.value!r}")
+
+    def unreadable(self, node: Node, sentence: str) -> None:
+        """Complain once about a value; it counts as null."""
+        self.document.complain(self.mark(node), sentence)
+        self.document.unreadable.add(self.mark(node))

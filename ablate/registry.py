@@ -83,12 +83,16 @@ class Registry:
     def _fill(self) -> None:
         if self._complete:
             return
-        self._complete = True
-        package = importlib.import_module(self.package)
-        for module in pkgutil.iter_modules(package.__path__):
-            importlib.import_module(f"{self.package}.{module.name}")
-        for point in entry_points(group="ablate.plugins"):
-            point.load()
+        self._complete = True  # already, since a file may look names up while it is imported
+        try:
+            package = importlib.import_module(self.package)
+            for module in pkgutil.iter_modules(package.__path__):
+                importlib.import_module(f"{self.package}.{module.name}")
+            for point in entry_points(group="ablate.plugins"):
+                point.load()
+        except BaseException:
+            self._complete = False
+            raise
 
 
 def unknown(kind: str, name: str, known: list[str]) -> str:
@@ -105,5 +109,5 @@ METRICS = Registry("metric", "ablate.metrics")
 
 
 def latent(model: Any, role: str) -> str:
-    """Name of the latent of `model` (an instance or class) that has the role: `static` -> `f` for DSAE, `z2` for FHVAE."""
+    """Name of the latent of `model` (instance or class) that has the role: `static` -> `f` for DSAE, `z2` for FHVAE."""
     return next(name for name, its in model.latents.items() if its == role)

@@ -6,7 +6,7 @@ import fnmatch
 
 from ablate.positions import dotted
 from ablate.registry import METRICS, unknown
-from ablate.rules import Broken, Facts, chosen_metrics
+from ablate.rules import Broken, Facts, chosen_metrics, lacking
 from ablate.signature import is_weight
 from ablate.study import Search
 
@@ -42,7 +42,7 @@ def searching(facts: Facts) -> Broken:
 def counted(facts: Facts, search: Search) -> Broken:
     """A grid has its own number of trials, every other algorithm must be told."""
     if search.algorithm != "grid":
-        if search.trials is None:
+        if facts.document.get(("search", "trials")) is None:
             yield ("search",), f"search.trials is missing: {search.algorithm} must be told how many trials to run"
         return
     for place, its in facts.space.items():
@@ -57,6 +57,9 @@ def judged(facts: Facts) -> Broken:
     search = facts.search
     if search is None:
         return
+    if not search.metric:
+        yield ("search", "metric"), "search.metric is empty"
+        return
     if len(search.mode) != len(search.metric):
         yield (
             ("search", "mode"),
@@ -66,8 +69,6 @@ def judged(facts: Facts) -> Broken:
         yield ("search", "metric"), "nsga2 needs at least two metrics; use tpe for one"
     if search.algorithm != "nsga2" and len(search.metric) > 1:
         yield ("search", "metric"), f"{search.algorithm} takes one metric; use nsga2 for {len(search.metric)}"
-    if not search.metric:
-        return
     for i, metric in enumerate(search.metric):
         sentence = unfit(facts, metric)
         if sentence:
@@ -102,14 +103,19 @@ def unfit(facts: Facts, metric: str) -> str | None:
 
 def unmeasured(facts: Facts, name: str) -> str | None:
     """The sentence about a metric that no trial would report; None where metrics do not say what they report."""
-    known = ["elbo", "total", *facts.terms]
-    if name in known or facts.metrics is None or facts.model is None:
+    if name in ("elbo", "total", *facts.terms) or facts.metrics is None or facts.model is None:
         return None
-    for metric in chosen_metrics(facts.metrics, facts.model):
-        keys = METRICS[metric].meta.get("keys")
-        if keys is None or any(fnmatch.fnmatchcase(name, key) for key in keys):
+    chosen = chosen_metrics(facts.metrics, facts.model)
+    known = ["elbo", "total", *facts.terms]
+    for entry in METRICS:
+        keys = entry.meta.get("keys")
+        reports = keys is None or any(fnmatch.fnmatchcase(name, key) for key in keys)
+        if entry.name in chosen and reports:
             return None
-        known += keys
+        if reports and keys is not None:
+            reason = lacking("metric", entry, facts.model) or f"metric {entry.name!r} is not among the study's metrics"
+            return f"search.metric valid/{name} would never be reported: {reason}"
+        known += keys or () if entry.name in chosen else ()
     return unknown("search.metric", f"valid/{name}", [f"valid/{its}" for its in known])
 
 

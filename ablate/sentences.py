@@ -26,10 +26,20 @@ LIMITS = {
     "less_than_equal": ("le", "at most"),
 }
 
+PAUSING = ("pbt", "pb2", "hyperband", "bohb")
+PAUSING_AT = (("search", "scheduler", "name"), ("search", "algorithm"), ("search", "scheduler"))
+PAUSES = "{} {!r} pauses trials by copying Tune checkpoints, which trials here do not have; use asha or median"
+
 
 def about(error: Mapping[str, Any], place: Place) -> str:
     """The sentence about one failed check: `error` as pydantic lists it, `place` where it happened."""
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
+    if place in PAUSING_AT and value in PAUSING:
+        return PAUSES.format(dotted(place), value)
+    if kind == "model_type" and value is None:
+        return f"{dotted(place)} is empty" + ("; give it a weight, or leave it out" if place[0] == "loss" else "")
+    if kind == "model_type" and place[0] == "loss" and len(place) == 2:
+        return f"{dotted(place)} must be a weight or a mapping, not {shown(value)}"
     if kind == "value_error":
         return f"{dotted(place)}: {context['error']}"
     if kind == "missing" and isinstance(place[-1], int):
@@ -82,6 +92,8 @@ def range_kind(value: Any) -> str | None:
 def unknown_key(place: Place, known: list[str]) -> str:
     """The sentence about a key that its section does not have."""
     *section, key = place
+    if not known:
+        return f"unknown {dotted(tuple(section))} key {str(key)!r}: there are none"
     if section == ["loss"]:
         return unknown("loss term", str(key), known)
     if section == ["metrics"]:

@@ -13,18 +13,21 @@ from ablate.registry import unknown
 from ablate.trial import Plain, Resources, Trial, plain
 
 FRESH = 1000  # first seed of a confirm that only says how many
+MANY = 100  # more seeds than anybody runs
 
 
 def as_list(value: Any) -> Any:
     """A single value stands for a list of one."""
-    return (value,) if isinstance(value, str) else value
+    return value if value is None or isinstance(value, tuple | list | dict) else (value,)
 
 
 def fresh_seeds(value: Any) -> Any:
     """A number of seeds stands for that many fresh ones: 5 -> 1000 ... 1004."""
-    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= FRESH:
-        return tuple(range(FRESH, FRESH + value))
-    return value
+    if not isinstance(value, int) or isinstance(value, bool):
+        return value
+    if value > MANY:
+        raise ValueError(f"{value} seeds are too many; to name the seed itself, write [{value}]")
+    return tuple(range(FRESH, FRESH + value))
 
 
 @dataclass(frozen=True)

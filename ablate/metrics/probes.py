@@ -22,7 +22,10 @@ class ProbeOptions:
     ridge: float = field(default=1e-3, metadata={"gt": 0})  # share of the mean variance added to the pooled covariance
 
 
-@METRICS("probes", options=ProbeOptions, needs={"dynamic"})
+REPORTED = ("probe_gap", "weaker_half", "static_gap", "dynamic_gap", "*_from_f", "*_from_z", "*_from_frame")
+
+
+@METRICS("probes", options=ProbeOptions, needs={"dynamic"}, keys=REPORTED)
 def probes(view: View, *, options: ProbeOptions) -> dict[str, float]:
     """Linear probes of the static factors from f and mean z, of the dynamic ones from z and f; `probe_gap`.
 

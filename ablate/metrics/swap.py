@@ -24,7 +24,7 @@ class SwapOptions:
     pairs: int = field(default=256, metadata={"ge": 1})  # pairs drawn; all of them where there are no more
 
 
-@METRICS("swap", options=SwapOptions, needs={"static", "dynamic", "decoder"})
+@METRICS("swap", options=SwapOptions, needs={"static", "dynamic", "decoder"}, keys=("swap_accuracy", "swap_*"))
 def swap(view: View, *, options: SwapOptions) -> dict[str, float]:
     """Share of swaps that come out right; chance is .25.
 

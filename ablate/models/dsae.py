@@ -94,7 +94,18 @@ class DSAEOptions:
         return replace(PRESETS[self.preset], **{name: value for name, value in given.items() if value is not None})
 
 
-@MODELS("dsae", options=DSAEOptions, latents={"f": "static", "z": "dynamic"}, decoder=True)
+def draws_per_worker(options: DSAEOptions) -> bool:
+    """Whether batch normalisation or dropout make the result depend on the number of workers."""
+    return options.preset in NETS
+
+
+@MODELS(
+    "dsae",
+    options=DSAEOptions,
+    latents={"f": "static", "z": "dynamic"},
+    decoder=True,
+    workers_matter=draws_per_worker,
+)
 class DSAE(nn.Module):
     """Disentangled sequential autoencoder (Li and Mandt 2018, arXiv 1803.02991).
 

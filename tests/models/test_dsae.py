@@ -262,5 +262,6 @@ def test_kl_of_equal_distributions_is_zero():
 
 def test_registered_with_its_latents():
     entry = MODELS["dsae"]
-    assert entry.make is DSAE and entry.meta == {"latents": DSAE.latents, "decoder": True}
+    assert entry.make is DSAE and entry.meta["latents"] == DSAE.latents and entry.meta["decoder"]
+    assert [entry.meta["workers_matter"](D(preset)) for preset in ("small", "speech", "paper")] == [False, False, True]
     assert DSAE(VECTOR, D("tiny")).noise_shapes(7) == {"f": (4,), "z": (7, 3)}
