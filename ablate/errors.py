@@ -16,5 +16,5 @@ class NonFinite(Exception):
         super().__init__(f"nan: {term}, epoch {epoch}")
         self.term, self.epoch = term, epoch
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type, tuple[str, int]]:
         return NonFinite, (self.term, self.epoch)

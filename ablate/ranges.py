@@ -47,6 +47,13 @@ class Range:
             return [type(self.default)(value) for value in range(int(self.low), int(self.high) + 1)]
         return None
 
+    @property
+    def size(self) -> int | None:
+        """How many values there are; None if there is no end of them."""
+        if self.kind == "choice":
+            return len(self.values)
+        return int(self.high) - int(self.low) + 1 if self.kind == "int" else None
+
     def ends(self) -> list[Any]:
         """The values of a choice, or the two ends."""
         return (

@@ -8,7 +8,9 @@ from ablate.positions import dotted
 from ablate.registry import METRICS, unknown
 from ablate.rules import Broken, Facts, chosen_metrics, lacking
 from ablate.signature import is_weight
-from ablate.study import Search
+from ablate.study import Search, number_of_points
+
+LARGEST_GRID = 100_000  # points that can be listed and looked up in the record
 
 
 def search_broken(facts: Facts) -> Broken:
@@ -46,8 +48,11 @@ def counted(facts: Facts, search: Search) -> Broken:
             yield ("search",), f"search.trials is missing: {search.algorithm} must be told how many trials to run"
         return
     for place, its in facts.space.items():
-        if its.grid() is None:
+        if its.size is None:
             yield place, f"{dotted(place)}: a grid needs a choice or int, {its.kind} has no end of values"
+    points = number_of_points(facts.space.values())
+    if points is not None and points > LARGEST_GRID:
+        yield ("search",), f"the grid has {points} points, more than {LARGEST_GRID}; use tpe, or fewer values"
     if search.trials is not None:
         yield ("search", "trials"), "a grid runs all its points once; leave search.trials out"
 

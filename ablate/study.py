@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -121,13 +122,7 @@ class Study:
     @property
     def points(self) -> int | None:
         """Number of points of the space; None if a range is continuous."""
-        count = 1
-        for its in self.space.values():
-            grid = its.grid()
-            if grid is None:
-                return None
-            count *= len(grid)
-        return count
+        return number_of_points(self.space.values())
 
     def plain(self) -> Plain:
         """Everything that the study asks, as JSON values: what two files of one study name are compared by."""
@@ -139,6 +134,12 @@ class Study:
             "baselines": {name: trial.plain() for name, trial in self.baselines.items()},
             "tracking": plain(self.tracking),
         }
+
+
+def number_of_points(ranges: Iterable[Range]) -> int | None:
+    """Number of combinations of their values; None if one is continuous."""
+    sizes = [its.size for its in ranges]
+    return None if None in sizes else math.prod(size for size in sizes if size is not None)
 
 
 def _leaf(values: Any, path: str) -> Any:

@@ -118,8 +118,8 @@ class Resources:
         """None if one trial can run on a cluster of these totals (`CPU`, `GPU`), else why it never can."""
         for kind, each in (("CPU", self.cpus_per_worker), ("GPU", self.gpus_per_worker)):
             need, have = self.workers * each, cluster.get(kind, 0)
-            if kind == "CPU" and self.workers > 1:
-                need += 0.01  # the process that waits for the workers
+            if kind == "CPU" and self.workers > 1 and "head" not in cluster:
+                need += 0.01  # the process that waits for the workers; a cluster may keep a place for it
             if need > have + 1e-9:
                 key = f"resources.{kind.lower()}s_per_worker"
                 return (

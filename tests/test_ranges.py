@@ -55,6 +55,7 @@ def test_grids_and_ends() -> None:
     assert DEPTH.grid() == [1, 2, 3, 4]
     assert WHOLE.grid() == [0.0, 1.0, 2.0]
     assert BETA.grid() is None
+    assert [its.size for its in (WEIGHTS, DEPTH, WHOLE, BETA)] == [3, 4, 3, None]
     assert (BETA.ends(), DEPTH.ends()) == ([0.1, 10.0], [1, 4])
 
 

@@ -63,6 +63,14 @@ def test_the_number_of_points(toys: Path) -> None:
     }
 
 
+def test_a_grid_that_nobody_could_run(toys: Path) -> None:
+    text = STUDY.replace("{loguniform: [0.1, 10], default: 1}", "{int: [1, 1000000000]}").replace("  trials: 6\n", "")
+    text = text.replace("tpe", "grid").replace("  scheduler: {name: asha, grace: 3}\n", "")
+    assert refused(toys, text) == [
+        "study.yaml:13:1: the grid has 6000000000 points, more than 100000; use tpe, or fewer values"
+    ]
+
+
 def test_baselines_are_judged_as_the_study_is(toys: Path) -> None:
     study = load(toys, STUDY + CONFIRM + "resources: {workers: 2}\nmetrics: {every: 2}\n", plain=PLAIN)
     assert study.search is not None

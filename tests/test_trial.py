@@ -101,5 +101,9 @@ def test_whether_a_trial_fits(resources: Resources, sentence: str | None) -> Non
     assert resources.fits({"CPU": 2.0, "GPU": 1.0}) == sentence
 
 
+def test_a_cluster_with_a_head_node_keeps_a_place_for_what_only_waits() -> None:
+    assert Resources(workers=2).fits({"CPU": 2.0, "head": 1.0}) is None
+
+
 def test_a_cluster_without_gpus_has_none() -> None:
     assert "the cluster has 0" in str(Resources(gpus_per_worker=0.5).fits({"CPU": 2.0}))
