@@ -1,4 +1,4 @@
-"""What the sweep process does at each event of Tune: write the record, remove leaked placement groups, move the board."""
+"""What the sweep process does at each event of Tune: write the record, remove leaked groups, move the board."""
 
 import math
 from collections.abc import Callable
@@ -13,10 +13,11 @@ from ablate.search.progress import Board
 from ablate.spool import Spool
 from ablate.training.cell import ARTIFACTS
 
+Result = dict[str, Any]
 OWN = ("objective", "best_epoch")  # keys of a report that are values, besides those with a slash
 
 
-def numbers(result: dict[str, Any]) -> dict[str, float]:
+def numbers(result: Result) -> dict[str, float]:
     """The values of a report: what is neither Tune's nor a control key."""
     chosen = {
         key: value for key, value in result.items() if key in OWN or ("/" in key and not key.startswith("config"))
@@ -27,8 +28,8 @@ def numbers(result: dict[str, Any]) -> dict[str, float]:
 class Recorder(Callback):
     """Appends to the spool, never talks to MLflow: Tune's loop waits for every callback."""
 
-    def __init__(self, spool: Spool, describe: Callable[[dict[str, Any]], dict[str, Any]], board: Board):
-        """`describe` gives the open event of a cell."""
+    def __init__(self, spool: Spool, describe: Callable[[dict[str, Any]], list[dict[str, Any]]], board: Board):
+        """`describe` gives the events that begin a cell."""
         self.spool, self.describe, self.board = spool, describe, board
         self.outcomes: dict[str, Outcome] = {}
         self.running: dict[str, dict[str, Any]] = {}  # cell key -> configuration
@@ -50,6 +51,8 @@ class Recorder(Callback):
     ) -> None:
         """One report: one record. Repeated reports carry the same time stamp and are stored once."""
         cell = trial.config["cell"]["cell"]
+        for note in result.get("notes", []):
+            self.board.say(note)
         if result.get("verdict"):
             return
         values = numbers(result)

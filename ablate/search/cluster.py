@@ -58,7 +58,7 @@ def connected(address: str | None, study: str, cpus: float | None = None) -> Ite
         if address is None:
             options |= {"include_dashboard": True, "num_cpus": cpus}
         try:
-            context = ray.init(logging_level=logging.ERROR, **options)
+            context = ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
         except (ConnectionError, RuntimeError) as error:
             reason = str(error).strip().partition("\n")[0]
             raise Mistake(f"no Ray cluster at {address!r} ({reason}); leave --address out to start one here") from error

@@ -23,15 +23,12 @@ def opening(cell: dict[str, Any], data: Data) -> list[Event]:
     trial = cell["trial"]
     params = comparable(cell)
     name = f"{cell['name']} s{cell['seed']}"
+    shared = {key: value for key, value in params.items() if key != "seed"}
     run = {
         "event": "open",
         "cell": cell["cell"],
         "name": name,
-        "parent": {
-            "arm": cell["signature"],
-            "name": cell["name"],
-            "params": {k: v for k, v in params.items() if k != "seed"},
-        },
+        "parent": {"arm": cell["signature"], "name": cell["name"], "params": shared},
         "seed": cell["seed"],
         "point": cell["point"],
         "params": params,

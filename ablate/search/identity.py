@@ -71,16 +71,8 @@ def check_same(study: Study, known: StudyRecord) -> None:
             f"study {study.name!r} is in the record with {name} = {was}, this file has {now_}; another question needs "
             "another name (finished cells are reused), or --fresh to begin anew"
         )
-    shrunk = [
-        path for path in ("search.trials", "search.confirm.seeds") if amount(new.get(path)) < amount(old.get(path))
-    ]
-    if sentences or shrunk:
+    if sentences:
         raise Mistake(*sentences)
-
-
-def amount(value: Any) -> int:
-    """Trials, or seeds, as a number."""
-    return len(value) if isinstance(value, list | tuple) else int(value or 0)
 
 
 def complete(study: Study, known: StudyRecord | None) -> bool:

@@ -36,7 +36,11 @@ class Mirror:
 
     def add(self, trial: FrozenTrial) -> None:
         """Copy a finished trial."""
-        self._thread.submit(self._safely, lambda: self._study and self._study.add_trial(trial))
+        self._thread.submit(self._safely, lambda: self._copy(trial))
+
+    def _copy(self, trial: FrozenTrial) -> None:
+        if self._study is not None:
+            self._study.add_trial(trial)
 
     def close(self) -> None:
         """Wait for what is under way."""
@@ -47,7 +51,8 @@ class Mirror:
         storage = self._storage()
         if self.name in optuna.get_all_study_names(storage):
             optuna.delete_study(study_name=self.name, storage=storage)
-        directions = ["maximize" if mode == "max" else "minimize" for mode in self._modes]
+        kinds = optuna.study.StudyDirection
+        directions = [kinds.MAXIMIZE if mode == "max" else kinds.MINIMIZE for mode in self._modes]
         self._study = optuna.create_study(study_name=self.name, storage=storage, directions=directions)
 
     def _storage(self) -> BaseStorage:

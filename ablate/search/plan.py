@@ -111,7 +111,7 @@ def newest(records: Iterable[CellRecord]) -> dict[str, CellRecord]:
 
 
 def final(record: CellRecord, retry_failed: bool = False) -> bool:
-    """Whether a cell is settled: it ended as intended, was pruned, or failed by its own fault (unless failures are retried)."""
+    """Whether a cell is settled: complete, pruned, or failed by its own fault (unless failures are retried)."""
     if record.status in ("complete", "pruned"):
         return True
     if record.status != "failed" or record.failure == "infra":

@@ -1,4 +1,4 @@
-"""Early stopping that remembers: ASHA and the median rule, filled with what earlier processes of the study have seen."""
+"""Early stopping that remembers: ASHA and the median rule, filled with what earlier processes have seen."""
 
 from typing import Any
 
@@ -8,15 +8,16 @@ History = list[tuple[int, float]]  # (epoch, objective), ascending
 
 
 class RefilledASHA(AsyncHyperBandScheduler):
-    """ASHA whose rungs hold the known cells: fresh ones would let a continued trial write its value into too low a rung."""
+    """ASHA whose rungs hold the known cells: in fresh ones a continued trial would write into too low a rung."""
 
     def __init__(self, past: dict[str, History], **settings: Any):
         super().__init__(**settings)
+        sign = 1.0 if settings["mode"] == "max" else -1.0
         for rung, recorded in self._brackets[0]._rungs:
             for cell, history in past.items():
                 value = next((value for epoch, value in history if epoch >= rung), None)
                 if value is not None:
-                    recorded[f"past:{cell}"] = self._metric_op * value
+                    recorded[f"past:{cell}"] = sign * value
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """A cell that continues takes its own values over, so that it is not compared with itself."""

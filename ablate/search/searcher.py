@@ -21,7 +21,7 @@ REPEATS = 50  # suggestions of known configurations in a row after which the spa
 
 
 def make_sampler(algorithm: str, seed: int, known: int) -> BaseSampler:
-    """random, tpe, cmaes or nsga2. The number of known trials enters the seed, else a resumed search repeats its first draws."""
+    """random, tpe, cmaes or nsga2. The number of known trials enters the seed, else a resumed search repeats itself."""
     drawn = stream(seed, "search", known) % 2**32
     samplers: dict[str, Callable[[], BaseSampler]] = {
         "random": lambda: optuna.samplers.RandomSampler(seed=drawn),
@@ -36,7 +36,7 @@ def make_sampler(algorithm: str, seed: int, known: int) -> BaseSampler:
 
 
 class AblateOptuna(OptunaSearch):
-    """Suggests cells; tells Optuna the best value of a finished trial, PRUNED for a stopped one, FAIL for a failed one."""
+    """Suggests cells; tells Optuna the best value of a finished trial, PRUNED for a stopped, FAIL for a failed one."""
 
     def __init__(
         self,
@@ -54,6 +54,8 @@ class AblateOptuna(OptunaSearch):
         metric: Any = [f"objective/{k}" for k in range(len(modes))] if several else "objective"
         super().__init__(distributions(space), metric=metric, mode=modes if several else modes[0], sampler=sampler)
         self.space, self.make, self.config, self.elsewhere, self.finished = space, make, config, elsewhere, finished
+        self.study: optuna.Study = self._ot_study  # type: ignore[assignment]
+        self.distributions = distributions(space)
         self.budget = budget
         self.names = metric if several else [metric]
         self.seen: set[str] = set()
@@ -74,10 +76,10 @@ class AblateOptuna(OptunaSearch):
             state=state,
             values=None if state == TrialState.FAIL else values,
             params=params,
-            distributions=self._space,
+            distributions=self.distributions,
             intermediate_values=dict(outcome.history) if len(self.names) == 1 else None,
         )
-        self._ot_study.add_trial(trial)
+        self.study.add_trial(trial)
         self.finished(trial)
         return True
 
@@ -85,7 +87,7 @@ class AblateOptuna(OptunaSearch):
         """Ask for this point before the sampler's own; False if it lies outside the space."""
         params = to_params(self.space, point)
         if params is not None:
-            self._ot_study.enqueue_trial(params)
+            self.study.enqueue_trial(params)
         return params is not None
 
     def suggest(self, trial_id: str) -> Any:
@@ -93,17 +95,17 @@ class AblateOptuna(OptunaSearch):
         for _ in range(REPEATS):
             if self.budget <= 0:
                 return Searcher.FINISHED
-            asked = self._ot_study.ask(fixed_distributions=self._space)
+            asked = self.study.ask(fixed_distributions=self.distributions)
             cell = self.make(to_point(self.space, asked.params))
             if cell.key in self.seen:
-                self._ot_study.tell(asked, state=TrialState.FAIL)
+                self.study.tell(asked, state=TrialState.FAIL)
                 continue
             self.seen.add(cell.key)
             self.budget -= 1
             known = self.elsewhere(cell.key)
             values = self.values(known.values) if known else None
             if known and values is not None:
-                self.finished(self._ot_study.tell(asked, values))
+                self.finished(self.study.tell(asked, values))
                 self.reused.append((cell, known))
                 continue
             self._ot_trials[trial_id] = asked
@@ -125,11 +127,11 @@ class AblateOptuna(OptunaSearch):
             return
         values = self.values(result or {})
         if error or values is None or (result or {}).get("verdict"):
-            told = self._ot_study.tell(asked, state=TrialState.FAIL)
+            told = self.study.tell(asked, state=TrialState.FAIL)
         elif not (result or {}).get("done"):
-            told = self._ot_study.tell(asked, state=TrialState.PRUNED if len(self.names) == 1 else TrialState.FAIL)
+            told = self.study.tell(asked, state=TrialState.PRUNED if len(self.names) == 1 else TrialState.FAIL)
         else:
-            told = self._ot_study.tell(asked, values)
+            told = self.study.tell(asked, values)
         self.finished(told)
 
     def values(self, report: dict[str, Any]) -> list[float] | None:

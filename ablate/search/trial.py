@@ -16,8 +16,8 @@ WAITS = (
 def trial(config: dict[str, Any]) -> None:
     """Tune function. config["cell"] is a cell's configuration; see ablate.search.plan.cell_config.
 
-    Only faults of the machines are raised to Tune, which tries again from the checkpoint; everything else ends the trial
-    with a report that carries a verdict. SystemExit (stopped early) passes through.
+    Only faults of the machines are raised to Tune, which tries again from the checkpoint; everything else ends the
+    trial with a report that carries a verdict. SystemExit (stopped early) passes through.
     """
     from ray import tune
 

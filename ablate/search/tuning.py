@@ -21,7 +21,7 @@ def run_tuner(
     searcher: Any = None,
     cells: list[dict[str, Any]] | None = None,
 ) -> None:
-    """Run the cells of a list in order, or `samples` suggestions of the searcher; returns when all have ended or on SIGINT.
+    """Run the cells of a list in order, or `samples` suggestions; returns when all have ended or on SIGINT.
 
     Nothing is read from Tune's own results: the callbacks have seen everything, and the scratch folder is deleted.
     """

@@ -1,9 +1,9 @@
-"""One cell: one configuration on one seed, from its resolved form to its final report. Both executors and `ablate train` call it."""
+"""One cell: one configuration on one seed, from its resolved form to its final report."""
 
 import contextlib
 import gc
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from ablate.metrics.pictures import draw
 from ablate.random import initialise
 from ablate.registry import MODELS
 from ablate.training import checkpoint
-from ablate.training.loop import Place, Progress, Report, fit, keep, make_optimiser, now, score
+from ablate.training.loop import Place, Progress, Report, fit, keep, likelihood, make_optimiser, now, score
 from ablate.training.step import Step, build_terms
 from ablate.trial import Trial
 
@@ -31,7 +31,7 @@ def run_cell(
     wrap: Callable[[Step], nn.Module] = lambda step: step,
     device: torch.device | None = None,
 ) -> None:
-    """Train one cell from where it stands to its end; every rank calls this.
+    """Train one cell from where it stands to its end; every rank calls this (both executors, and `ablate train`).
 
     config: `trial` (plain resolved configuration, seed included), `cell` (its key), `folder` (of its checkpoints), and
     optionally `test` (score the best weights on the test split at the end) and `pictures` (draw them).
@@ -41,19 +41,54 @@ def run_cell(
     device = device or local_device(trial)
     prepare_process(trial)
     place = Place(Path(config["folder"]), config["cell"], rank, world, device)
+    report = with_objectives(report, config.get("objectives", []))
     try:
-        with checkpoint.only_writer(place.folder) if rank == 0 else contextlib.nullcontext():
+        with noted(report) as send, writing(place):
             data = load_data((trial.data.name, trial.data.options))
             step = build_step(trial, data, device)
-            progress = fit(step, data, trial, place, report, wrap)
+            progress = fit(step, data, trial, place, send, wrap)
             if not progress.done:
-                report(finish(step, data, trial, place, progress, bool(config.get("test"))))
+                send(finish(step, data, trial, place, progress, bool(config.get("test"))))
             if config.get("pictures") and rank == 0:
                 draw_best(step, data, trial, place)
     finally:
         gc.collect()
         if device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def writing(place: Place) -> contextlib.AbstractContextManager[None]:
+    """The folder's lock, which rank 0 holds."""
+    return checkpoint.only_writer(place.folder) if place.rank == 0 else contextlib.nullcontext()
+
+
+def with_objectives(report: Callable[[Report], None], names: list[str]) -> Callable[[Report], None]:
+    """Add `objective/<k>`, the values of several searched metrics, where a report has them."""
+
+    def send(values: Report) -> None:
+        found = {f"objective/{k}": values[name] for k, name in enumerate(names) if name in values}
+        report(values | found)
+
+    return send
+
+
+@contextlib.contextmanager
+def noted(report: Callable[[Report], None]) -> Iterator[Callable[[Report], None]]:
+    """Reports that carry, as `notes`, the warnings since the one before: nobody reads a trial process's own output."""
+    notes: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: notes.append(record.getMessage())  # type: ignore[method-assign]
+    ours = logging.getLogger("ablate")
+    ours.addHandler(handler)
+
+    def send(values: Report) -> None:
+        waiting, notes[:] = list(notes), []
+        report(values | ({"notes": waiting} if waiting else {}))
+
+    try:
+        yield send
+    finally:
+        ours.removeHandler(handler)
 
 
 def local_device(trial: Trial) -> torch.device:
@@ -75,7 +110,7 @@ def build_step(trial: Trial, data: Data, device: torch.device) -> Step:
     model: nn.Module = entry.make(data.frame, trial.model.options)
     initialise(model, trial.train.seed)
     if hasattr(model, "start_from"):
-        model.start_from(torch.from_numpy(data.mean_frame()))
+        model.start_from(data.mean_frame())  # type: ignore[operator]
     if trial.train.init_from is not None:
         model.load_state_dict(checkpoint.weights(Path(trial.train.init_from)))
     if trial.train.precision == "float64":
@@ -84,7 +119,7 @@ def build_step(trial: Trial, data: Data, device: torch.device) -> Step:
 
 
 def finish(step: Step, data: Data, trial: Trial, place: Place, progress: Progress, test: bool) -> Report:
-    """The last report, marked `done`, with the test scores of the best weights where asked; kept in the checkpoint first."""
+    """The last report, marked `done`, with the test scores of the best weights where asked; kept before it is sent."""
     final = progress.reports[-1] | {"done": True, "best_epoch": progress.best_epoch}
     last_weights = {name: value.clone() for name, value in step.model.state_dict().items()}
     if test and place.rank == 0:
@@ -107,12 +142,12 @@ def load_best(step: Step, place: Place) -> None:
 
 
 def draw_best(step: Step, data: Data, trial: Trial, place: Place) -> None:
-    """Pictures and sounds of the best weights, left in the cell's folder; a failure here costs the pictures, not the result."""
+    """Pictures and sounds of the best weights, left in the cell's folder; a failure costs them, not the result."""
     load_best(step, place)
     folder = place.folder / ARTIFACTS
     folder.mkdir(exist_ok=True)
     try:
-        draw(step.model, data, "valid", folder, trial.train.seed, place.device)
+        draw(step.model, data, "valid", folder, trial.train.seed, place.device, likelihood(trial))
     except Exception:
         log.exception("no pictures of %s", place.folder)
 

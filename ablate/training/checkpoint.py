@@ -34,7 +34,7 @@ def save(folder: Path, name: str, state: dict[str, Any]) -> None:
 
 
 def load(folder: Path, cell: str, names: tuple[str, ...] = ("last", "best")) -> dict[str, Any] | None:
-    """The newest readable state of this cell, or None; a damaged file or one of another cell is passed over in one line."""
+    """The newest readable state of this cell, or None; a damaged file or another cell's is passed over in one line."""
     for name in names:
         path = folder / f"{name}.pt"
         if not path.exists():
@@ -66,7 +66,7 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
 
 @contextlib.contextmanager
 def only_writer(folder: Path, wait: float = 60.0) -> Iterator[None]:
-    """Hold the folder's lock. A killed sweep's trial process may live some seconds longer and still write: wait for it."""
+    """Hold the folder's lock. The trial process of a killed sweep may go on writing for some seconds: wait for it."""
     folder.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + wait
     with open(folder / "lock", "a") as file:

@@ -22,7 +22,7 @@ def run(config: dict[str, Any]) -> None:
     """Train one cell on `resources.workers` workers; reports reach Tune through the callback.
 
     Raises ray.train.WorkerGroupError with the original exception of each rank. Ray Train itself retries nothing: with
-    `max_failures` of 1 or more, a controller that loses its group to the janitor would build another one that nobody removes.
+    `max_failures` of 1 or more, a controller that loses its group to the janitor builds another that nobody removes.
     """
     resources = config["trial"]["resources"]
     gpus = resources["gpus_per_worker"]
@@ -44,8 +44,8 @@ def run(config: dict[str, Any]) -> None:
 
 
 def worker(config: dict[str, Any]) -> None:
-    """What every rank does; raises freely. Reports carry the placement group, which the janitor removes if nobody else does."""
-    group = ray.util.get_current_placement_group().id.hex()
+    """What every rank does; raises freely. Reports carry the placement group, for the janitor to remove."""
+    group = ray.util.get_current_placement_group().id.hex()  # type: ignore[union-attr]
     context = ray.train.get_context()
     run_cell(
         config,
@@ -58,7 +58,7 @@ def worker(config: dict[str, Any]) -> None:
 
 
 def parallel(step: Step) -> nn.Module:
-    """DDP around model and terms. A prior whose KL is at weight 0 has no gradient, hence the search for unused parameters."""
+    """DDP around model and terms. A prior whose KL is at weight 0 is unused, which DDP must be told to look for."""
     options = {"find_unused_parameters": not step.trains_everything}
     wrapped: nn.Module = ray.train.torch.prepare_model(step, parallel_strategy_kwargs=options)
     return wrapped

@@ -57,7 +57,9 @@ class Progress:
     reports: list[Report] = field(default_factory=list)  # the last few, as sent
 
 
-def fit(step: Step, data: Data, trial: Trial, place: Place, report: Callable[[Report], None], wrap: Callable) -> Progress:
+def fit(
+    step: Step, data: Data, trial: Trial, place: Place, report: Callable[[Report], None], wrap: Callable
+) -> Progress:
     """Train from the last checkpoint (or from the start) to the end, reporting once per epoch.
 
     Every rank calls `report` equally often. The report of the last epoch is left to the caller (it adds what the end of
@@ -83,7 +85,9 @@ def fit(step: Step, data: Data, trial: Trial, place: Place, report: Callable[[Re
         if not last:
             report(sent)
         if over and not last:
-            raise WallLimit(f"{progress.seconds:.0f} s of training exceed train.wall_limit {trial.train.wall_limit:.0f} s")
+            raise WallLimit(
+                f"{progress.seconds:.0f} s of training exceed train.wall_limit {trial.train.wall_limit:.0f} s"
+            )
     return progress
 
 
@@ -102,7 +106,11 @@ def make_optimiser(step: Step, trial: Trial) -> torch.optim.Optimizer:
     """Adam as the configuration says."""
     train = trial.train
     return torch.optim.Adam(
-        step.parameters(), lr=train.lr, betas=tuple(train.betas), weight_decay=train.weight_decay, fused=True
+        step.parameters(),
+        lr=train.lr,
+        betas=(train.betas[0], train.betas[1]),
+        weight_decay=train.weight_decay,
+        fused=True,
     )
 
 
@@ -161,16 +169,13 @@ def train_epoch(
         if (i + 1) % FINITE_EVERY == 0 or i + 1 == len(batches):
             watch.check(epoch + 1)
     means = watch.means()
-    frames = trial_frames(data)
-    result = {f"train/{term.name}": per_frame(means[term.name], term.bound, frames) for term in step.terms if term.weight > 0}
+    frames = data.train.window
+    result = {
+        f"train/{term.name}": per_frame(means[term.name], term.bound, frames) for term in step.terms if term.weight > 0
+    }
     result |= {"train/total": means["total"], "train/gradient_norm": means["gradient"]}
     result |= {f"weight/{term.name}": term.strength(epoch + 1) for term in step.terms}
     return result
-
-
-def trial_frames(data: Data) -> int:
-    """Frames of one window."""
-    return data.train.window
 
 
 def per_frame(value: float, bound: bool, frames: int) -> float:
@@ -179,7 +184,7 @@ def per_frame(value: float, bound: bool, frames: int) -> float:
 
 
 def shares(split: Split, trial: Trial, place: Place, epoch: int) -> Iterator[Batch]:
-    """This worker's share of each global batch of the epoch. An incomplete last batch is left out, unless it is the only one."""
+    """This worker's share of each global batch. An incomplete last batch is left out, unless it is the only one."""
     order = permutation(split.n, trial.train.seed, "order", epoch)
     size = min(trial.train.batch_size, split.n // place.world * place.world)
     local = size // place.world
@@ -226,7 +231,7 @@ class Watch:
         self.steps += 1
 
     def check(self, epoch: int) -> None:
-        """Raise NonFinite, naming the value that failed first (the earlier in the list where several did); same on all ranks."""
+        """Raise NonFinite, naming the value that failed first (the first of several); alike on all ranks."""
         if self.place.world > 1:
             dist.all_reduce(self.first_bad, dist.ReduceOp.MIN)
         steps = self.first_bad.tolist()
@@ -270,10 +275,16 @@ def score(step: Step, data: Data, trial: Trial, place: Place, split_name: str, e
     values[f"{split_name}/total"] = sum(term.final * terms[term.name] for term in step.terms if term.weight > 0)
     every = trial.metrics.every
     if epoch == 1 or epoch % every == 0 or epoch >= trial.train.epochs:
-        seed, size = trial.train.seed, trial.train.batch_size
-        metrics = evaluate(step.model, data, split_name, trial.metrics.chosen, seed, place.device, size)
+        seed, size, chosen = trial.train.seed, trial.train.batch_size, trial.metrics.chosen or None
+        metrics = evaluate(step.model, data, split_name, chosen, seed, place.device, size, likelihood(trial))
         values |= {f"{split_name}/{name}": value for name, value in metrics.items()}
     return values
+
+
+def likelihood(trial: Trial) -> Any:
+    """Of the reconstruction term: says how `x_hat` is to be read."""
+    recon = trial.loss.terms.get("recon")
+    return recon.options.likelihood if recon else "gaussian"
 
 
 @torch.no_grad()

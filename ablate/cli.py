@@ -1,0 +1,177 @@
+"""The command line: one verb, one function; heavy imports happen inside the verb that needs them."""
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+
+from ablate.errors import Mistake
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Hyperparameter and ablation studies of disentangled sequential autoencoders.",
+)
+console = Console()
+DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
+
+File = Annotated[Path, typer.Argument(help="A study file, such as search_spaces/dsae_losses.yaml.")]
+Name = Annotated[str, typer.Argument(help="The name of a study.")]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="K=V", help="Override a leaf: --set train.epochs=2.")]
+Address = Annotated[
+    str | None, typer.Option(help="A running Ray cluster (auto, host:port); without it Ray starts here.")
+]
+Folder = Annotated[str, typer.Option(help="The folder that holds the studies and their record.")]
+Retry = Annotated[bool, typer.Option(help="Run cells again that failed by their own fault.")]
+Extend = Annotated[int, typer.Option(metavar="K", help="So many trials more than the file says.")]
+
+
+def main() -> None:
+    """Entry point of `ablate`: mistakes become sentences, Ctrl-C becomes 130."""
+    logging.basicConfig(
+        level=logging.WARNING,
+        format="%(message)s",
+        handlers=[RichHandler(console=Console(stderr=True), show_path=False, show_time=False)],
+    )
+    try:
+        app()
+    except Mistake as mistake:
+        for sentence in mistake.sentences:
+            sys.stderr.write(sentence + "\n")
+        sys.exit(MISTAKE)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+@app.command()
+def sweep(
+    file: File,
+    set_: Set = None,
+    address: Address = None,
+    cpus: Annotated[float | None, typer.Option(help="CPUs that Ray may use here; all by default.")] = None,
+    extend: Extend = 0,
+    retry_failed: Retry = False,
+    fresh: Annotated[bool, typer.Option(help="Ignore the record: run everything again.")] = False,
+) -> None:
+    """Run a study: search, then confirm. The same study again continues it."""
+    from ablate.config import load_study
+
+    run_sweep(load_study(file, overrides(set_ or [], extend, file)), address, cpus, retry_failed, fresh)
+
+
+@app.command()
+def resume(
+    study: Name,
+    address: Address = None,
+    cpus: Annotated[float | None, typer.Option(help="CPUs that Ray may use here; all by default.")] = None,
+    folder: Folder = "runs",
+    extend: Extend = 0,
+    retry_failed: Retry = False,
+) -> None:
+    """Go on with a study that was interrupted or killed; finished trials are not run again."""
+    from ablate.config import load_study
+    from ablate.search.identity import kept_file
+
+    file, settings = kept_file(Path(folder) / study)
+    run_sweep(load_study(file, overrides(settings, extend, file)), address, cpus, retry_failed, False)
+
+
+def overrides(settings: list[str], extend: int, file: Path) -> list[str]:
+    """The `--set`s, and what `--extend` adds to the number of trials."""
+    if not extend:
+        return settings
+    from ablate.config import load_study
+
+    search = load_study(file, settings).search
+    if search is None or search.trials is None:
+        raise Mistake("--extend adds trials to a search with a number of trials; this study has none")
+    return [*settings, f"search.trials={search.trials + extend}"]
+
+
+def run_sweep(study: Any, address: str | None, cpus: float | None, retry_failed: bool, fresh: bool) -> None:
+    """Sweep, then the closing tables and the exit code."""
+    from ablate.search.runner import Flags
+    from ablate.search.runner import sweep as run
+
+    if study.search is None:
+        raise Mistake(f"{study.source}: there is no `search` in this file; `ablate train` runs a single configuration")
+    result = run(study, Flags(address, cpus, retry_failed, fresh), console)
+    from ablate.reporting.closing import show
+
+    show(study, result, console)
+    raise typer.Exit(exit_code(result))
+
+
+def exit_code(result: Any) -> int:
+    """0 done, 1 trials failed or the disk is full, 130 interrupted."""
+    if result.full_disk:
+        return FAILED
+    if result.interrupted:
+        return INTERRUPTED
+    return FAILED if result.failed else DONE
+
+
+@app.command()
+def train(
+    file: File,
+    set_: Set = None,
+    folder: Annotated[Path | None, typer.Option(help="Checkpoints and pictures; default: runs/<name>-train.")] = None,
+    test: Annotated[bool, typer.Option(help="Score the test split at the end.")] = False,
+) -> None:
+    """Train one configuration of a study in this process, without Ray; goes on from its checkpoint."""
+    from ablate.config import load_study
+    from ablate.data.dataset import load_data
+    from ablate.reporting.closing import show_epoch
+    from ablate.signature import cell_key
+    from ablate.training.cell import run_cell
+
+    study = load_study(file, set_ or [])
+    data = load_data((study.base.data.name, study.base.data.options), progress=True)
+    place = (folder or Path(study.tracking.folder) / f"{study.name}-train").resolve()
+    config = {
+        "trial": study.base.plain(),
+        "cell": cell_key(study.base, data.digest),
+        "folder": str(place),
+        "test": test,
+        "pictures": True,
+    }
+    run_cell(config, lambda report: show_epoch(report, console))
+    console.print(f"checkpoints and pictures in {place}", soft_wrap=True)
+
+
+@app.command()
+def status(
+    study: Annotated[str | None, typer.Argument(help="A study; all of them without one.")] = None,
+    folder: Folder = "runs",
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Where studies stand. Works when Ray is down, and from the spool when MLflow is."""
+    from ablate.reporting.status import gather, table
+
+    found = gather(Path(folder), study)
+    if as_json:
+        console.print_json(json.dumps(found))
+    else:
+        console.print(table(found))
+
+
+@app.command()
+def stop(study: Name, folder: Folder = "runs") -> None:
+    """Ask the process that runs a study, on whatever machine, to end it in order; `ablate resume` goes on."""
+    from ablate.reporting.status import find
+
+    record, known = find(Path(folder), study)
+    if known.status != "RUNNING" or not known.owner:
+        raise Mistake(f"study {study!r} is not running; there is nothing to stop")
+    record.request_stop(known.run_id)
+    console.print(f"asked {known.owner} to stop {study}; it does so within half a minute")
+
+
+if __name__ == "__main__":
+    main()
