@@ -170,7 +170,7 @@ def _arrange(name: str, dataset: Dataset, items: list[Item], entry: store.Entry)
         raise Mistake(f"data {name}: a split is empty ({counts} items of at least {window} frames; {dict(+dropped)}).")
     train_frames = [entry.x[offsets[row] : offsets[row + 1]] for row in rows["train"]]
     scaling = _scaling(dataset, entry, rows["train"])
-    views = {"x": _windows(entry.x, window)} | {k: _windows(labels, window) for k, labels in entry.frames.items()}
+    views = {"x": windows_of(entry.x, window)} | {k: windows_of(labels, window) for k, labels in entry.frames.items()}
     made = {
         split: _split(dataset, entry, stored, rows[split], offsets, views, scaling, split == "train")
         for split in SPLITS
@@ -215,7 +215,7 @@ def _split(
     return Split(ids, groups, sequence, starts, options.window, **kinds, first=first, views=views, scaling=scaling)
 
 
-def _windows(frames: np.ndarray, window: int) -> np.ndarray:
+def windows_of(frames: np.ndarray, window: int) -> np.ndarray:
     """Every window of (N, ...) as a view of it, (N - T + 1, T, ...); taking rows of it copies them once."""
     shape = (len(frames) - window + 1, window, *frames.shape[1:])
     return as_strided(frames, shape, (frames.strides[0], *frames.strides), writeable=False)

@@ -48,7 +48,11 @@ class Sequence:
 
 
 class Dataset(Protocol):
-    """What a file of this room registers: `make(options)`. It is pickled into worker processes."""
+    """What a file of this room registers: `make(options)`. It is pickled into worker processes.
+
+    Two more methods are optional: `resynthesise(features (L, D) in raw units) -> (samples (S,), rate in Hz)` for sound,
+    and `review(items, codes) -> warnings` about the labels of all items together, codes (n_items,) per factor.
+    """
 
     options: Any
     frame: tuple[int, ...] | None  # shape of one frame; None: taken from the data

@@ -99,6 +99,8 @@ def _collect(
             if dataset.scale == "standard":
                 moments.append(_moments(result.x))
     coded, classes = _codes(labels, dataset.classes)
+    review = getattr(dataset, "review", None)
+    warnings += review([items[row] for row in kept], coded) if review else []
     columns: dict[str, Any] = {"id": [items[row].id for row in kept], "source": [lines[row] for row in kept]}
     columns |= {"row": np.array(kept, np.int64)} | {f"factor:{name}": codes for name, codes in coded.items()}
     if moments:

@@ -26,17 +26,17 @@ class SplitOptions:
 def assign(items: list[Item], options: SplitOptions, unit: str = "speaker") -> tuple[list[str], str]:
     """Split of every item, and one sentence about how it was made ('' where the dataset brought all splits itself).
 
-    Items with a split keep it; the others are shared among the splits that have none. Their order is drawn per name
-    from `split_seed`, so that one more speaker moves nobody else's place in the order.
+    Items of a given validation or test split keep it; what is missing is taken from the others. Their order is drawn
+    per name from `split_seed`, so that one more speaker moves nobody else's place in the order.
     """
-    given = {item.split for item in items if item.split is not None}
-    free = [item for item in items if item.split is None]
-    if not free:
-        return [item.split or "train" for item in items], ""
+    given = {item.split for item in items}
     shares = {"valid": options.valid_share, "test": options.test_share}
     shares = {name: share for name, share in shares.items() if name not in given}
+    if not shares:
+        return [item.split or "train" for item in items], ""
+    free = [item for item in items if item.split in (None, "train")]
     chosen, note = _share(free, shares, options.split_seed, unit)
-    return [item.split or chosen[item.id] for item in items], note
+    return [chosen.get(item.id) or item.split or "train" for item in items], note
 
 
 def _share(free: list[Item], shares: dict[str, float], seed: int, unit: str) -> tuple[dict[str, str], str]:

@@ -49,12 +49,13 @@ def find(name: str, key: str) -> Entry | None:
         told = json.loads((folder / "checksums").read_text())
         if any(_fingerprint(folder / file) != told[file] for file in ("frames.arrow", "items.arrow")):
             return None
-        return _map(folder)
+        return map_entry(folder)
     except (OSError, ValueError, KeyError):
         return None
 
 
-def _map(folder: Path) -> Entry:
+def map_entry(folder: Path) -> Entry:
+    """Maps the two files of a folder that `Writer.finish` has made."""
     import pyarrow as pa
 
     def only_batch(file: str) -> Any:
