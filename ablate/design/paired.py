@@ -79,7 +79,7 @@ def paired(differences: Sequence[float], alpha: float = 0.05) -> Paired:
     p_flip = sign_flip(d)
     if n == 1:
         return Paired(1, mean, None, None, 0, None, None, p_flip, None, None)
-    sd = 0.0 if np.ptp(d) <= TIE * np.abs(d).max() else float(d.std(ddof=1))
+    sd = spread(d)
     if sd == 0:
         t = math.copysign(math.inf, mean) if mean else 0.0
         return Paired(n, mean, 0.0, 0.0, n - 1, t, 0.0 if mean else 1.0, p_flip, mean, mean)
@@ -143,7 +143,7 @@ def t_interval(values: Sequence[float], alpha: float = 0.05) -> tuple[float, flo
     if len(values) < 2:
         return None
     x = np.asarray(values, float)
-    half = t_quantile(1 - alpha / 2, len(x) - 1) * float(x.std(ddof=1)) / math.sqrt(len(x))
+    half = t_quantile(1 - alpha / 2, len(x) - 1) * spread(x) / math.sqrt(len(x))
     return float(x.mean()) - half, float(x.mean()) + half
 
 
@@ -153,7 +153,12 @@ def summary(values: Sequence[float], alpha: float = 0.05) -> Summary:
         return Summary(0, None, None, None, None)
     x = np.asarray(values, float)
     lo, hi = t_interval(values, alpha) or (None, None)
-    return Summary(len(x), float(x.mean()), float(x.std(ddof=1)) if len(x) > 1 else None, lo, hi)
+    return Summary(len(x), float(x.mean()), spread(x) if len(x) > 1 else None, lo, hi)
+
+
+def spread(x: np.ndarray) -> float:
+    """Standard deviation (n - 1) of values (n,); exactly 0 where they differ by rounding only."""
+    return 0.0 if np.ptp(x) <= TIE * np.abs(x).max() else float(x.std(ddof=1))
 
 
 def seed_sd(arms: Iterable[Sequence[float]]) -> float | None:

@@ -12,6 +12,7 @@ from ablate.reporting.question import Question
 from ablate.reporting.table import Column, Table
 
 PROBES = ("probe_gap", "static_from_f", "static_from_z", "dynamic_from_z", "dynamic_from_f", "eer_f", "eer_z")
+MANY = 8  # seeds above which they are rows
 
 
 @dataclass(frozen=True)
@@ -25,15 +26,15 @@ class Level:
 def confirmation_table(question: Question, its: Confirmation) -> Table:
     """One row per arm: score, effect against the default, p, verdict, and what the search had said."""
     columns = (
-        Column("configuration"),
-        Column("seeds"),
+        Column("configuration", wrap=True),
+        Column("seeds", wrap=True),
         Column("score"),
         Column(f"effect [{percent(1 - its.alpha)} CI]"),
         Column("p", True, spare=3),
         Column("p Holm", True),
         Column("P(better)", True, spare=4),
         Column("P(first)", True, spare=5),
-        Column("verdict"),
+        Column("verdict", wrap=True),
         Column("search score", True, spare=2),
         Column("optimism", True, spare=1),
     )
@@ -63,7 +64,7 @@ def confirmation_row(its: Confirmation, row: Result) -> tuple[str, ...]:
 def verdict_text(its: Confirmation, row: Result, places: int) -> str:
     """The verdict; behind an undecided one the effect that so many seeds would have shown."""
     if row.verdict is None:
-        return "reference" if row.arm.name == its.reference else "baseline: not part of the claim"
+        return "reference" if row.arm.name == its.reference else "baseline"
     size = row.contrast.mde if row.contrast else None
     if row.verdict.word == UNDECIDED and not row.verdict.reason and size is not None:
         return f"{row.verdict} (MDE {fixed(size, places)})"
@@ -80,9 +81,12 @@ def caption(question: Question, its: Confirmation) -> str:
     sentences = [
         f"{question.confirmed_metric}, {better} is better; score = mean ± sd over seeds.",
         f"Effects are arm minus {its.reference} on the same {len(its.seeds)} fresh seeds ({seeds_text(its.seeds)}).",
-        f"{test}, {holm} at {percent(its.alpha)}; intervals are t-intervals, not adjusted." if its.m else "",
+        f"{test.capitalize()}, {holm} at {percent(its.alpha)}; intervals are t-intervals, not adjusted."
+        if its.m
+        else "",
         f"{'; '.join(part for part in (unit, rho) if part)}.".capitalize() if unit or rho else "",
         optimism_caption(question, its),
+        "Baselines are no part of the claim." if its.against else "",
     ]
     return " ".join(sentence for sentence in sentences if sentence)
 
@@ -105,13 +109,13 @@ def against_table(its: Confirmation) -> Table | None:
     if not its.against:
         return None
     columns = (
-        Column("configuration"),
-        Column("against"),
-        Column("pairs", True),
+        Column("configuration", wrap=True),
+        Column("against", wrap=True),
+        Column("pairs", True, spare=2),
         Column(f"effect [{percent(1 - its.alpha)} CI]"),
         Column("in seed sd", True),
         Column("wins", True),
-        Column("P(better)", True),
+        Column("P(better)", True, spare=1),
     )
     rows = tuple(against_row(its, contrast) for contrast in its.against)
     text = "Effects are configuration minus baseline; unadjusted t-intervals, no test: not part of the claim."
@@ -134,13 +138,19 @@ def against_row(its: Confirmation, contrast: Contrast) -> tuple[str, ...]:
 
 
 def seeds_table(question: Question, its: Confirmation) -> Table:
-    """The value of every arm on every seed."""
-    columns = (Column("configuration"), *(Column(str(seed), True) for seed in its.seeds))
-    rows = tuple(
-        (row.arm.name, *(value_text(row.arm.values.get(seed), row.arm.failures.get(seed, "")) for seed in its.seeds))
+    """The value of every arm on every seed; the arms side by side where seeds are many."""
+    names = [row.arm.name for row in its.results]
+    values = [
+        [value_text(row.arm.values.get(seed), row.arm.failures.get(seed, "")) for seed in its.seeds]
         for row in its.results
-    )
-    return Table(f"All seeds: {question.confirmed_metric}", columns, rows)
+    ]  # (arms, seeds)
+    title = f"All seeds: {question.confirmed_metric}"
+    if len(its.seeds) > MANY:
+        columns = (Column("seed", True), *(Column(name, True, wrap=True) for name in names))
+        lines = [(str(seed), *by_arm) for seed, *by_arm in zip(its.seeds, *values, strict=True)]
+        return Table(title, columns, tuple(lines))
+    columns = (Column("configuration", wrap=True), *(Column(str(seed), True) for seed in its.seeds))
+    return Table(title, columns, tuple((name, *by_seed) for name, by_seed in zip(names, values, strict=True)))
 
 
 def value_text(value: float | None, failure: str) -> str:
@@ -162,7 +172,10 @@ def metrics_table(
         return None
     lines = [(name, *(mean_sd(summary(measured(cells, f"test/{key}"))) for key in names)) for name, cells in by_arm]
     lines += [(its.name, *(mean_sd(summary(its.values.get(key, ()))) for key in names)) for its in levels]
-    columns = (Column("configuration"), *(Column(name.replace("_", " "), True) for name in names))
+    columns = (
+        Column("configuration", wrap=True),
+        *(Column(name.replace("_", " "), True, spare=i) for i, name in enumerate(names)),
+    )
     text = "Mean ± sd over seeds on the test split; descriptive, not part of the claim."
     return Table("Probes beside it", columns, tuple(lines), text)
 

@@ -19,7 +19,7 @@ def ranking_table(question: Question, rows: Sequence[CellRow], shown: int = SHOW
     probes = [name for name in PROBES if name != primary and any(f"valid/{name}" in row.values for row in order)]
     columns = (
         Column("#", True),
-        Column("configuration"),
+        Column("configuration", wrap=True),
         Column(question.metric, True),
         *(Column(name.replace("_", " "), True, spare=1 + i) for i, name in enumerate(probes)),
         Column("epochs", True, spare=len(PROBES) + 1),

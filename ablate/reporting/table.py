@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+GAP = 2  # characters between columns on a terminal
+
 
 @dataclass(frozen=True)
 class Column:
@@ -9,6 +11,7 @@ class Column:
 
     head: str
     right: bool = False  # numbers
+    wrap: bool = False  # words that a narrow terminal may break into lines
     spare: int = 0  # a narrow terminal leaves out the columns with the highest number first; 0 stays
 
 
@@ -51,7 +54,8 @@ def markdown(table: Table, level: int = 3) -> str:
 def without_spare(table: Table, width: int) -> Table:
     """The table without the columns that a line of `width` characters has no room for, as far as they are spare."""
     kept = list(range(len(table.columns)))
-    while room(table, kept) > width:
+    needed = [least(table, i) + GAP for i in kept]
+    while sum(needed[i] for i in kept) > width:
         spare = max(kept, key=lambda i: (table.columns[i].spare, i))
         if not table.columns[spare].spare:
             break
@@ -64,7 +68,23 @@ def without_spare(table: Table, width: int) -> Table:
     return Table(table.title, tuple(table.columns[i] for i in kept), rows, table.caption, notes)
 
 
-def room(table: Table, kept: list[int]) -> int:
-    """Characters that a line of these columns takes."""
-    texts = ([row[i] for row in table.rows] + [table.columns[i].head] for i in kept)
-    return sum(max(map(len, its)) + 3 for its in texts) + 1
+def widths(table: Table, width: int) -> list[int]:
+    """Characters of each column on a line of `width`: all it wants, where there is room; else no word is broken."""
+    found = [least(table, i) for i in range(len(table.columns))]
+    left = width - sum(found) - GAP * len(found)
+    for i in range(len(found)):
+        more = max(0, min(max(map(len, texts(table, i))) - found[i], left))
+        found[i] += more
+        left -= more
+    return found
+
+
+def least(table: Table, i: int) -> int:
+    """Characters that a column needs: its longest text, or word where it may be broken into lines."""
+    whole = texts(table, i)
+    return max(map(len, (word for text in whole for word in text.split()) if table.columns[i].wrap else whole))
+
+
+def texts(table: Table, i: int) -> list[str]:
+    """Head and cells of a column."""
+    return [table.columns[i].head, *(row[i] for row in table.rows)]

@@ -20,7 +20,7 @@ from ablate.reporting.effects import (
 )
 from ablate.reporting.question import Question
 from ablate.reporting.ranking import ranking_table
-from ablate.reporting.table import Table, markdown, without_spare
+from ablate.reporting.table import GAP, Table, markdown, widths, without_spare
 
 
 def show(console: Console, table: Table) -> None:
@@ -29,16 +29,34 @@ def show(console: Console, table: Table) -> None:
         say(console, markdown(table))
         return
     fitting = without_spare(table, console.width)
-    drawn = Drawn(title=table.title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    for its in fitting.columns:
-        drawn.add_column(Text(its.head), justify="right" if its.right else "left", no_wrap=its.right, overflow="fold")
-    for row in fitting.rows:
-        drawn.add_row(*map(Text, row))
-    console.print(drawn)
+    fits = sum(widths(fitting, console.width)) + GAP * len(fitting.columns) <= console.width
+    fitting = fitting if fits else table
+    console.print(drawn(fitting, console.width) if fits else stacked(table))
     for line in (fitting.caption, *fitting.notes):
         if line:
             console.print(Text(line, style="dim"))
     console.print()
+
+
+def drawn(table: Table, width: int) -> Drawn:
+    """The table for rich, in columns that no word is broken for."""
+    its = Drawn(box=box.SIMPLE_HEAD, padding=(0, GAP - 1, 0, 0), pad_edge=False)
+    its.title, its.title_justify, its.title_style = table.title, "left", "bold"
+    for column, size in zip(table.columns, widths(table, width), strict=True):
+        its.add_column(Text(column.head), justify="right" if column.right else "left", width=size)
+    for row in table.rows:
+        its.add_row(*map(Text, row))
+    return its
+
+
+def stacked(table: Table) -> Text:
+    """The table for a terminal that is too narrow for its columns: a block of lines per row."""
+    heads = [its.head for its in table.columns]
+    text = Text(f"{table.title}\n", style="bold")
+    for row in table.rows:
+        lines = [f"{head}: {cell}" for head, cell in zip(heads, row, strict=True) if cell]
+        text.append("\n" + "\n  ".join(lines) + "\n", style="not bold")
+    return text
 
 
 def say(console: Console, text: str) -> None:

@@ -1,0 +1,64 @@
+"""Power, minimum detectable effects and the largest of K normals against tabulated values and against scipy."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+from scipy import stats
+
+from ablate.design.paired import t_quantile
+from ablate.design.power import expected_max, mde, power
+
+
+def sd_of_difference(rho: float) -> float:
+    """In seed sds, for arm minus reference."""
+    return math.sqrt(2 * (1 - rho))
+
+
+@pytest.mark.parametrize(
+    ("n", "rho", "m", "expected"),
+    [(3, 0, 1, 4.616055), (3, 0, 8, 13.097354), (5, 0.6, 4, 2.215309), (9, 0.3, 8, 1.851093), (20, 0.9, 1, 0.295358)],
+)
+def test_minimum_detectable_effect(n: int, rho: float, m: int, expected: float):
+    assert mde(sd_of_difference(rho), n, 0.05 / m) == pytest.approx(expected, abs=6e-7)
+
+
+def test_oracles(shared: Path):
+    blocks = json.loads((shared / "statistics_oracles.json").read_text())
+    for n, rho, m, expected, _ in blocks["P_power"]["mde_seed_sd_units"]:
+        assert mde(sd_of_difference(rho), n, 0.05 / m) == pytest.approx(expected, rel=1e-9)
+    for n, rho, _, expected in blocks["P_power"]["power_effect_1sd"]:
+        assert power(1.0, sd_of_difference(rho), n) == pytest.approx(expected, rel=1e-9)
+    for k, expected in blocks["M_search_then_confirm"]["outputs"]["expected_max_of_K_identical_sd"].items():
+        assert expected_max(int(k)) == pytest.approx(expected, rel=1e-9)
+    one = blocks["A_one_pair_n5"]["outputs"]
+    assert mde(one["sd"], 5) == pytest.approx(one["mde_alpha05_power80_exact"], rel=1e-9)
+
+
+@pytest.mark.parametrize(("effect", "n"), [(0.0, 4), (0.5, 2), (1.0, 5), (1.5, 12)])
+def test_power_is_that_of_the_noncentral_t(effect: float, n: int):
+    critical, ncp = t_quantile(0.975, n - 1), effect * math.sqrt(n)
+    expected = stats.nct.sf(critical, n - 1, ncp) + stats.nct.cdf(-critical, n - 1, ncp)
+    assert power(effect, 1.0, n) == pytest.approx(expected, abs=1e-10)
+
+
+def test_power_at_its_ends():
+    assert power(0.0, 1.0, 9) == pytest.approx(0.05, abs=1e-10)
+    assert power(1e4, 1.0, 3, 0.00625) == pytest.approx(1.0)  # scipy's noncentral t gives NaN here
+    assert power(-1.0, 1.0, 7) == pytest.approx(power(1.0, 1.0, 7), rel=1e-12)
+
+
+def test_mde_at_its_ends():
+    assert mde(1.0, 1) is None
+    assert mde(0.0, 5) == 0.0
+    assert power(mde(1.0, 2) or 0.0, 1.0, 2) == pytest.approx(0.8, abs=1e-9)
+    assert mde(3.0, 6) == pytest.approx(3 * (mde(1.0, 6) or 0.0))
+
+
+def test_largest_of_k():
+    assert expected_max(0) == expected_max(1) == 0.0
+    assert expected_max(2) == pytest.approx(1 / math.sqrt(math.pi), rel=1e-12)
+    assert expected_max(3) == pytest.approx(1.5 / math.sqrt(math.pi), rel=1e-12)
+    assert expected_max(24) == pytest.approx(1.947674, abs=1e-6)
+    assert expected_max(100) == pytest.approx(2.507594, abs=1e-6)
