@@ -196,7 +196,7 @@ def _outer_labels(axes: Any, frame_ms: float | None) -> None:
     for axis in axes[-1]:
         axis.set_xlabel("frame" if frame_ms is None else "seconds")
     top = next(axis for axis in axes[:, 0] if axis.axison)
-    top.annotate("band", (0, 1), (-5, -3), "axes fraction", textcoords="offset points", ha="right", fontsize=7)
+    top.annotate("band", (0, 1), (-5, 4), "axes fraction", textcoords="offset points", ha="right", fontsize=7)
 
 
 def _few(frames: int, count: int = 4) -> np.ndarray:

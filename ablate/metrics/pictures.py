@@ -47,11 +47,11 @@ def draw(
     sample = encode(model, x, device)
     names = [caption(data, split, row) for row in rows]
     frame_ms = getattr(data.dataset.options, "hop_ms", None)
-    originals = visible(data, x, likelihood)
-    copies = visible(data, decode(model, sample, likelihood), likelihood)
+    originals = visible(data, x)
+    copies = visible(data, decode(model, sample, likelihood))
     files = {"reconstructions.png": pictures.reconstructions(originals, copies, names, frame_ms=frame_ms)}
     if swappable(model) and len(rows) > 1:
-        swaps = visible(data, swapped(model, sample, likelihood), likelihood)
+        swaps = visible(data, swapped(model, sample, likelihood))
         files["swaps.png"] = pictures.swap_grid(originals, swaps, names, frame_ms=frame_ms)
     for name, content in files.items():
         (folder / name).write_bytes(content)
@@ -73,20 +73,19 @@ def pick(split: Split, seed: int, count: int = SHOWN) -> np.ndarray:
 
 
 def caption(data: Data, split: Split, row: int) -> str:
-    """Group of the window, or its item, and the classes of its clip: `SP12`, `character 3 walk front`."""
+    """Group of the window, or its item, and the classes of its clip: `SP12`, `character 345 walk front`."""
     item = split.sequence[row]
-    classes = [
-        data.labels[name][its[item]]
-        for name, its in (split.clip | split.apart).items()
-        if its[item] >= 0 and name in data.labels
-    ]
-    return " ".join([split.groups[item] or split.items[item], *classes])
+    group = split.groups[item] or split.items[item]
+    by_name = (split.clip | split.apart).items()
+    classes = [data.labels[name][its[item]] for name, its in by_name if its[item] >= 0]
+    return " ".join([f"{data.dataset.unit} {group}" if group.isdecimal() else group, *classes])
 
 
-def visible(data: Data, x: Any, likelihood: Likelihood) -> np.ndarray:
+def visible(data: Data, x: Any) -> np.ndarray:
     """What models see, (..., *frame), in raw units; power spectra as logarithms."""
     raw = data.denormalise(x)
-    return np.log(np.maximum(raw, FLOOR)) if likelihood == "itakura_saito" else raw
+    power = getattr(data.dataset.options, "features", None) == "power"
+    return np.log(np.maximum(raw, FLOOR)) if power else raw
 
 
 def swappable(model: Any) -> bool:

@@ -52,7 +52,7 @@ class FakeData:
     valid: FakeSplit
     factors: dict[str, str]
     labels: dict[str, list[str]] = field(default_factory=dict)
-    dataset: Any = field(default_factory=lambda: SimpleNamespace(options=None))
+    dataset: Any = field(default_factory=lambda: SimpleNamespace(options=None, unit="character"))
 
     @property
     def frame(self) -> tuple[int, ...]:

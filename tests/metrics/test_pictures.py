@@ -1,6 +1,7 @@
 """What `draw` leaves: files, their content, and what it leaves out."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 from ablate import pictures
 from ablate.data.dataset import load_data
 from ablate.data.simvowels import SimVowelsOptions
-from ablate.metrics.pictures import caption, draw, pick, swapped
+from ablate.metrics.pictures import caption, draw, pick, swapped, visible
 from ablate.models.dsae import DSAEOptions
 from ablate.models.vae import VAEOptions
 from ablate.random import initialise
@@ -71,6 +72,13 @@ def test_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(name.split()[0] in ("c0", "c1", "c2") and name.split()[1] in ("walk", "slash") for name in seen["names"])
 
 
+def test_power_spectra_are_shown_as_logarithms() -> None:
+    data = clips()
+    data.denormalise = np.asarray
+    data.dataset.options = SimpleNamespace(features="power")
+    np.testing.assert_allclose(visible(data, np.array([1.0, 0.0])), [0, np.log(1e-10)])
+
+
 def test_different_groups_first() -> None:
     data = clips()
     rows = pick(data.valid, seed=0)
@@ -82,6 +90,8 @@ def test_different_groups_first() -> None:
 def test_captions() -> None:
     data = clips()
     assert caption(data, data.valid, 5) == "c1 slash"
+    data.valid.groups[5] = "345"
+    assert caption(data, data.valid, 5) == "character 345 slash"
     data.valid.groups, data.valid.clip = [None] * 12, {}
     assert caption(data, data.valid, 5) == "5.sprite"
 

@@ -1,11 +1,19 @@
 """Swap accuracy of decoders that are right, wrong and ignorant."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from ablate.data.dataset import load_data
+from ablate.data.lpc_sprites import LpcSpritesOptions
+from ablate.metrics.evaluate import View, baselines, evaluate, raw_codes
 from ablate.metrics.swap import SwapOptions, crossing, quadruples, swap
+from ablate.models.dsae import DSAEOptions
+from ablate.random import initialise
+from ablate.registry import MODELS
 
 from .fakes import FakeData, FakeSplit, Parts, view_of
 
@@ -126,3 +134,19 @@ def test_left_out_for_sound() -> None:
     data = sprites()
     data.valid.every = data.valid.every.reshape(30, FRAMES, 12)
     assert run(data, Parts(4)) == {}
+
+
+def test_real_sprites_are_fully_crossed(shared: Path) -> None:
+    data = load_data(("lpc_sprites", LpcSpritesOptions(root=str(shared), size=32)), workers=1)
+    its = raw_codes(data.test)
+    table = crossing(View(None, data, data.test, its))
+    assert table is not None and table.shape == (11, 9) and sorted(table.ravel()) == list(range(99))
+    model = MODELS["dsae"].make(data.frame, DSAEOptions("tiny"))
+    initialise(model, 0)
+    values = evaluate(model, data, "test")
+    shares = [values[name] for name in ("swap_accuracy", "swap_nearest_at", "swap_nearest_bs", "swap_nearest_bt")]
+    assert sum(shares) == pytest.approx(1) and values["swap_accuracy"] < 0.5
+    raw = baselines(data, "test")
+    assert raw["action_from_z"] > 0.95 > 0.8 > raw["action_from_f"]  # the path shows the action
+    assert raw["static_gap"] == 0 and raw["static_from_f"] > 0.95
+    assert raw["dynamic_from_z"] == raw["action_from_z"] and raw["direction_from_f"] > 0.8  # direction is kept apart
