@@ -101,9 +101,12 @@ class Recorder(Callback):
         artifacts = Path(cell["folder"]) / ARTIFACTS
         if artifacts.is_dir() and status in ("complete", "failed"):
             self.spool.append({"event": "artifact", "cell": key, "path": str(artifacts)})
+        reported = self.history.get(key, {})
+        if reported:
+            self.spool.append({"event": "tags", "cell": key, "tags": {"ablate.epochs": str(max(reported))}})
         end = {"event": "end", "cell": key, "status": status, "at": now()}
         self.spool.append(end | {k: v for k, v in {"failure": failure, "why": why}.items() if v})
-        history = tuple(sorted((e, v) for e, v in self.history.get(key, {}).items() if math.isfinite(v)))
+        history = tuple(sorted((e, v) for e, v in reported.items() if math.isfinite(v)))
         self.outcomes[key] = Outcome(key, status, values, failure, why, None, history)
         self.board.end(cell, self.outcomes[key])
 

@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from ablate.records import CellRecord, now
 from ablate.search import cluster, identity
 from ablate.search.callbacks import Janitor, Recorder
 from ablate.search.confirm import Candidate, candidates, confirm_cells
-from ablate.search.events import opening, provenance
+from ablate.search.events import compact, opening, provenance
 from ablate.search.mirror import Mirror
 from ablate.search.plan import Cell, Outcome, Planner, cell_config, final, newest, outcome
 from ablate.search.progress import Board
@@ -58,13 +59,19 @@ class Result:
     backlog: int = 0  # records that wait for MLflow
     ran: int = 0  # cells trained by this process
     full_disk: bool = False
+    levels: dict[str, dict[str, list[float]]] = field(default_factory=dict)  # untrained encoder, raw features
 
 
 class Interrupted(Exception):
     """The sweep was asked to stop; what has not ended is marked as stopped."""
 
 
-def sweep(study: Study, flags: Flags, console: Console) -> Result:
+Leave = Callable[
+    [Study, Result, Data], list[dict[str, Any]]
+]  # what a complete sweep leaves on the study's run, as events
+
+
+def sweep(study: Study, flags: Flags, console: Console, leave: Leave = lambda *_: []) -> Result:
     """Run a study to its end. Raises Mistake for what the user must change first; nothing has been started then."""
     folder = study_folder(study)
     record = open_record(study)
@@ -74,7 +81,7 @@ def sweep(study: Study, flags: Flags, console: Console) -> Result:
         if known is not None and not flags.fresh:
             identity.check_same(study, known)
         identity.keep_file(study, folder)
-        return Sweep(study, flags, console, folder, record, lock).run()
+        return Sweep(study, flags, console, folder, record, lock, leave).run()
 
 
 def study_folder(study: Study) -> Path:
@@ -105,10 +112,13 @@ def open_record(study: Study) -> Record:
 class Sweep:
     """One process's work on one study; made and used by `sweep` only."""
 
-    def __init__(self, study: Study, flags: Flags, console: Console, folder: Path, record: Record, lock: Lock):
+    def __init__(
+        self, study: Study, flags: Flags, console: Console, folder: Path, record: Record, lock: Lock, leave: Leave
+    ):
         assert study.search is not None
         self.study, self.flags, self.console, self.folder, self.record = study, flags, console, folder, record
         self.search = study.search
+        self.leave = leave
         self.mode = self.search.mode[0]
         self.objectives = list(self.search.metric) if len(self.search.metric) > 1 else []
         self.id = uuid4().hex
@@ -140,6 +150,7 @@ class Sweep:
                 self.run_search()
                 self.run_confirm()
                 self.draw_best()
+            self.leave_results()
             status = "complete"
         except Interrupted as reason:
             self.result.interrupted = str(reason)
@@ -381,6 +392,12 @@ class Sweep:
         self.spool.append({"event": "artifact", "cell": best.key, "path": str(folder)})
         self.spool.append({"event": "tags", "cell": best.key, "tags": {"ablate.best": "true"}})
 
+    def leave_results(self) -> None:
+        """Pages and figures of the results, on the study's run."""
+        assert self.data is not None
+        for event in self.leave(self.study, self.result, self.data):
+            self.spool.append(event)
+
     def best(self) -> Cell | None:
         """The best finished cell of the search."""
         sign = 1 if self.mode == "max" else -1
@@ -412,6 +429,7 @@ class Sweep:
                 "arm": cell.signature,
                 "name": cell.name,
                 "cells": {str(cell.seed): cell.key},
+                "tags": {"ablate.point": compact(cell.point)},
                 "at": now(),
             }
         )
