@@ -17,28 +17,26 @@ SMALLEST = 4  # side of the last feature map where the depth is not given
 class FrameNet:
     """A stack of equally wide layers (convolutions for pictures, linear for vectors), linear layers to the feature.
 
-    The decoder is the mirror image. `dense` holds widths between the flattened stack and the feature.
+    The decoder is the mirror image. All layers start kaiming-normal: under torch's own start the signal fades in the
+    small net, and whether it ever leaves the mean picture depends on the seed. Batch normalisation: weight = bias = 1.
     """
 
     slope: float = 0.2  # of the leaky ReLU
     depth: int | None = None  # layers of the stack; None halves pictures to a side of about 4
     kernel: int = 4
     first_stride: int = 2  # of the encoder's first layer and the decoder's last; all others halve or double
-    dense: tuple[int, ...] = ()
+    dense: tuple[int, ...] = ()  # widths between the flattened stack and the feature
     norm: bool = False  # batch normalisation
     norm_first: bool = False  # also behind the encoder's first layer
     norm_unfold: bool = False  # also behind the decoder's linear layers
-    dropout: float = (
-        0.0  # behind every layer of the stack but the first (last) one, and behind the encoder's linear layers
-    )
-    published: bool = False  # kaiming-normal start; batch normalisation starts at weight = bias = 1
+    dropout: float = 0.0  # behind the stack's layers but the encoder's first and the decoder's last, and linear ones
     xavier_last: bool = False  # the decoder's last layer starts xavier-normal
     mean_frame: bool = False  # a learned mean frame is added to the output, whose last layer starts near 0
 
 
 SMALL = FrameNet(mean_frame=True)
-PAPER = FrameNet(depth=4, kernel=5, first_stride=1, dense=(4096,), norm=True, norm_first=True, published=True)
-ALI = FrameNet(slope=0.1, depth=4, norm=True, norm_unfold=True, dropout=0.5, published=True, xavier_last=True)
+PAPER = FrameNet(depth=4, kernel=5, first_stride=1, dense=(4096,), norm=True, norm_first=True)
+ALI = FrameNet(slope=0.1, depth=4, norm=True, norm_unfold=True, dropout=0.5, xavier_last=True)
 
 
 class PerFrame(nn.Module):
@@ -117,7 +115,7 @@ def encoder(frame: tuple[int, ...], net: FrameNet, channels: int, feature: int) 
     if sides:
         layers.append(nn.Flatten())
     for before, after in zip([flat, *net.dense], [*net.dense, feature], strict=True):
-        layers += [_linear(before, after, net), *_behind(after, net, net.norm, True, picture=False)]
+        layers += [nets.KaimingLinear(before, after), *_behind(after, net, net.norm, True, picture=False)]
     return PerFrame(nn.Sequential(*layers))
 
 
@@ -129,7 +127,7 @@ def decoder(
     flat = channels * (sides[0] * sides[1] if sides else 1)
     layers: list[nn.Module] = []
     for before, after in zip([code, *net.dense[::-1]], [*net.dense[::-1], flat], strict=True):
-        layers += [_linear(before, after, net), *_behind(after, net, net.norm_unfold, False, picture=False)]
+        layers += [nets.KaimingLinear(before, after), *_behind(after, net, net.norm_unfold, False, picture=False)]
     if sides:
         layers.append(nn.Unflatten(1, (channels, *sides)))
     for _ in range(depth - 1):
@@ -137,42 +135,35 @@ def decoder(
         layers += _behind(channels, net, net.norm, True, sides is not None)
     layers.append(_back(channels, frame[0], net, net.first_stride, sides is not None, last=True))
     if reference_output:
-        layers.append(_norm(frame[0], net, sides is not None))
+        layers.append(_norm(frame[0], sides is not None))
     return Emission(PerFrame(nn.Sequential(*layers)), squash, frame if net.mean_frame else None)
 
 
 def _behind(width: int, net: FrameNet, norm: bool, dropout: bool, picture: bool) -> list[nn.Module]:
     """What follows a layer: normalisation, leaky ReLU, dropout."""
-    layers: list[nn.Module] = [_norm(width, net, picture)] if norm else []
+    layers: list[nn.Module] = [_norm(width, picture)] if norm else []
     layers.append(nn.LeakyReLU(net.slope))
     if dropout and net.dropout:
         layers.append(nn.Dropout2d(net.dropout) if picture else nn.Dropout(net.dropout))
     return layers
 
 
-def _norm(width: int, net: FrameNet, picture: bool) -> nn.Module:
-    if net.published:
-        return nets.UnitBatchNorm2d(width) if picture else nets.UnitBatchNorm1d(width)
-    return nn.BatchNorm2d(width) if picture else nn.BatchNorm1d(width)
-
-
-def _linear(before: int, after: int, net: FrameNet) -> nn.Module:
-    return nets.KaimingLinear(before, after) if net.published else nn.Linear(before, after)
+def _norm(width: int, picture: bool) -> nn.Module:
+    return nets.UnitBatchNorm2d(width) if picture else nets.UnitBatchNorm1d(width)
 
 
 def _layer(before: int, after: int, net: FrameNet, stride: int, picture: bool) -> nn.Module:
     """One layer of the encoder's stack; stride 2 halves even sides."""
     if not picture:
-        return _linear(before, after, net)
-    kind = nets.KaimingConv2d if net.published else nn.Conv2d
-    return kind(before, after, net.kernel, stride, padding=(net.kernel - 1) // 2)
+        return nets.KaimingLinear(before, after)
+    return nets.KaimingConv2d(before, after, net.kernel, stride, padding=(net.kernel - 1) // 2)
 
 
 def _back(before: int, after: int, net: FrameNet, stride: int, picture: bool, last: bool = False) -> nn.Module:
     """One layer of the decoder's stack; stride 2 doubles the sides."""
     if not picture:
-        return _linear(before, after, net)
-    kind: type[nn.ConvTranspose2d] = nets.KaimingConvTranspose2d if net.published else nn.ConvTranspose2d
+        return nets.KaimingLinear(before, after)
+    kind: type[nn.ConvTranspose2d] = nets.KaimingConvTranspose2d
     if last and net.xavier_last:
         kind = nets.XavierConvTranspose2d
     elif last and net.mean_frame:
