@@ -96,14 +96,13 @@ def overrides(settings: list[str], extend: int, file: Path) -> list[str]:
 
 def run_sweep(study: Any, address: str | None, cpus: float | None, retry_failed: bool, fresh: bool) -> None:
     """Sweep, then the closing tables and the exit code."""
+    from ablate.reporting.closing import leave, show
     from ablate.search.runner import Flags
     from ablate.search.runner import sweep as run
 
     if study.search is None:
         raise Mistake(f"{study.source}: there is no `search` in this file; `ablate train` runs a single configuration")
-    result = run(study, Flags(address, cpus, retry_failed, fresh), console)
-    from ablate.reporting.closing import show
-
+    result = run(study, Flags(address, cpus, retry_failed, fresh), console, leave)
     show(study, result, console)
     raise typer.Exit(exit_code(result))
 

@@ -37,6 +37,10 @@ class Recorder(Callback):
         self.full_disk: str | None = None
         self.on_full_disk: Callable[[], None] = lambda: None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its callbacks for `Tuner.restore`, which is never used."""
+        return {}
+
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Comes again at every restart; the run is made once."""
         cell = trial.config["cell"]
@@ -62,7 +66,7 @@ class Recorder(Callback):
         self.board.report(trial.config["cell"], result["epoch"], values["objective"])
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Complete if the last report says `done`, pruned if a scheduler stopped it, else what the verdict says."""
+        """Complete if the last report says so (`done` is Tune's own key), pruned if a scheduler stopped it, else what the verdict says."""
         result = trial.last_result or {}
         cell = trial.config["cell"]
         kind, why = result.get("verdict", ""), result.get("why", "")
@@ -75,7 +79,7 @@ class Recorder(Callback):
         elif kind:
             self._end(cell, "failed", {}, kind, why)
         else:
-            self._end(cell, "complete" if result.get("done") else "pruned", numbers(result))
+            self._end(cell, "complete" if result.get("complete") else "pruned", numbers(result))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A fault of the machines that outlasted its retries."""

@@ -5,37 +5,12 @@ import logging
 import os
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from ablate.errors import Mistake
 from ablate.trial import Resources
 
-SETTINGS = {  # before `import ray`; a user's own value wins
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # reports of Ray Train are at least this far apart
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
-    "RAY_TRAIN_METRICS_ENABLED": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
-    "TUNE_WARN_THRESHOLD_S": "5",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",
-}
 TRAIN_DRIVER_CPUS = 0.01  # of the trial process that only waits for its Train workers
-
-
-def prepare_environment(attached: bool) -> None:
-    """Set what Ray reads when it is imported."""
-    for key, value in SETTINGS.items():
-        os.environ.setdefault(key, value)
-    if attached:
-        os.environ.setdefault("RAY_TRAIN_ENABLE_STATE_TRACKING", "1")
-    if (Path.home() / ".ray" / "auth_token").exists() or {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ):
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
-    for name in ("ray", "ray.tune", "ray.train"):
-        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 @contextlib.contextmanager
@@ -45,16 +20,13 @@ def connected(address: str | None, study: str, cpus: float | None = None) -> Ite
     SIGTERM is treated as SIGINT from here on (Ray replaces the handler, hence after it). Raises Mistake where the
     cluster cannot be reached.
     """
-    prepare_environment(address is not None)
+    if address is not None:
+        os.environ.setdefault("RAY_TRAIN_ENABLE_STATE_TRACKING", "1")
     import ray
 
     started = not ray.is_initialized()
     if started:
-        options: dict[str, Any] = {
-            "address": address or "local",
-            "namespace": f"ablate-{study}",
-            "log_to_driver": False,
-        }
+        options: dict[str, Any] = {"address": address or "local", "namespace": f"ablate-{study}"}
         if address is None:
             options |= {"include_dashboard": True, "num_cpus": cpus}
         try:

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,7 @@ REPEATS = 50  # suggestions of known configurations in a row after which the spa
 
 def make_sampler(algorithm: str, seed: int, known: int) -> BaseSampler:
     """random, tpe, cmaes or nsga2. The number of known trials enters the seed, else a resumed search repeats itself."""
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     drawn = stream(seed, "search", known) % 2**32
     samplers: dict[str, Callable[[], BaseSampler]] = {
         "random": lambda: optuna.samplers.RandomSampler(seed=drawn),
@@ -61,6 +63,13 @@ class AblateOptuna(OptunaSearch):
         self.seen: set[str] = set()
         self.cells: dict[str, Cell] = {}  # by trial id
         self.reused: list[tuple[Cell, Outcome]] = []
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its searcher for `Tuner.restore`, which is never used."""
+        return {}
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing, for the same reason."""
 
     def remember(self, cell: Cell, outcome: Outcome) -> bool:
         """Add a finished cell of this study to the Optuna study; False if its point lies outside the space."""
@@ -128,7 +137,7 @@ class AblateOptuna(OptunaSearch):
         values = self.values(result or {})
         if error or values is None or (result or {}).get("verdict"):
             told = self.study.tell(asked, state=TrialState.FAIL)
-        elif not (result or {}).get("done"):
+        elif not (result or {}).get("complete"):
             told = self.study.tell(asked, state=TrialState.PRUNED if len(self.names) == 1 else TrialState.FAIL)
         else:
             told = self.study.tell(asked, values)

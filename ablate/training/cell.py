@@ -119,8 +119,8 @@ def build_step(trial: Trial, data: Data, device: torch.device) -> Step:
 
 
 def finish(step: Step, data: Data, trial: Trial, place: Place, progress: Progress, test: bool) -> Report:
-    """The last report, marked `done`, with the test scores of the best weights where asked; kept before it is sent."""
-    final = progress.reports[-1] | {"done": True, "best_epoch": progress.best_epoch}
+    """The last report, marked `complete`, with the test scores of the best weights where asked; kept before it is sent."""
+    final = progress.reports[-1] | {"complete": True, "best_epoch": progress.best_epoch}
     last_weights = {name: value.clone() for name, value in step.model.state_dict().items()}
     if test and place.rank == 0:
         load_best(step, place)

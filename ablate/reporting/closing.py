@@ -1,0 +1,92 @@
+"""What a sweep says at its end, and what it leaves on the study's run."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from ablate.data.dataset import Data
+from ablate.metrics.evaluate import baselines, evaluate
+from ablate.reporting.cells import CellRow, swept_rows
+from ablate.reporting.confirmed import confirmation
+from ablate.reporting.effects import Level
+from ablate.reporting.question import Question
+from ablate.reporting.terminal import closing, confirmation_markdown
+from ablate.search.runner import Result
+from ablate.study import Study
+from ablate.training.cell import build_step, likelihood, prepare_process
+
+LEVELS = "ablate.levels"  # tag of the study's run
+SHOWN = ("train/total", "valid/elbo", "valid/probe_gap")
+
+
+def show(study: Study, result: Result, console: Console) -> None:
+    """Tables, failures, what waits, and how to go on."""
+    rows, question = rows_of(study, result), Question.of(study.plain())
+    if rows and not result.interrupted:
+        closing(console, question, rows, levels_from(result.levels))
+    for line in result.failed:
+        console.print(f"failed  {line}", markup=False, highlight=False, soft_wrap=True)
+    if result.backlog:
+        console.print(
+            f"{result.backlog} records wait in {study.tracking.folder}/{study.name}/spool; any ablate command on this "
+            "study delivers them",
+            markup=False,
+            soft_wrap=True,
+        )
+    if result.interrupted:
+        folder = "" if study.tracking.folder == "runs" else f" --folder {study.tracking.folder}"
+        console.print(f"stopped: {result.interrupted}", markup=False, soft_wrap=True)
+        console.print(f"go on with: ablate resume {study.name}{folder}", markup=False, soft_wrap=True)
+    elif not result.ran:
+        console.print("nothing was left to run: every cell is in the record")
+
+
+def rows_of(study: Study, result: Result) -> list[CellRow]:
+    """The rows of what a sweep holds in hand."""
+    cells = [*result.found, *((cell, result.confirmed.get(cell.key)) for cell in result.cells)]
+    return swept_rows(Question.of(study.plain()), cells)
+
+
+def leave(study: Study, result: Result, data: Data) -> list[dict[str, Any]]:
+    """Events for the study's run at the end of a complete sweep: the confirmation as a page, and the levels beside it."""
+    if not result.cells:
+        return []
+    seeds = study.search.confirm.seeds if study.search and study.search.confirm else ()
+    result.levels = measure_levels(study, data, seeds)
+    question, rows = Question.of(study.plain()), rows_of(study, result)
+    its = confirmation(question, rows)
+    if its is None:
+        return []
+    page = confirmation_markdown(question, its, rows, levels_from(result.levels))
+    return [
+        {"event": "text", "text": page, "file": "confirm.md"},
+        {"event": "tags", "tags": {LEVELS: json.dumps(result.levels, separators=(",", ":"))}},
+    ]
+
+
+def measure_levels(study: Study, data: Data, seeds: Sequence[int]) -> dict[str, dict[str, list[float]]]:
+    """Test scores that no training explains: the raw features, and the untrained encoder of the default on each seed."""
+    untrained: dict[str, list[float]] = {}
+    prepare_process(study.base)
+    for seed in seeds:
+        trial = study.base.replace({"train.seed": seed, "train.init_from": None})
+        model = build_step(trial, data, torch.device("cpu")).model
+        for name, value in evaluate(model, data, "test", None, seed, likelihood=likelihood(trial)).items():
+            untrained.setdefault(name, []).append(value)
+    raw = {name: [value] for name, value in baselines(data, "test").items()}
+    return {"untrained encoder": untrained, "raw features": raw}
+
+
+def levels_from(values: dict[str, dict[str, list[float]]]) -> list[Level]:
+    """Levels for the tables."""
+    return [Level(name, its) for name, its in values.items()]
+
+
+def show_epoch(report: dict[str, Any], console: Console) -> None:
+    """One line per epoch, for `ablate train`."""
+    values = [f"{name} {report[name]:.4f}" for name in SHOWN if name in report]
+    tests = [f"{name} {value:.4f}" for name, value in report.items() if name in ("test/elbo", "test/probe_gap")]
+    console.print(f"epoch {report['epoch']:>3}  " + "  ".join([*values, *tests]), highlight=False)

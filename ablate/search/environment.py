@@ -1,0 +1,28 @@
+"""What Ray reads when it is imported; set before that, and a user's own value wins."""
+
+import logging
+import os
+from pathlib import Path
+
+SETTINGS = {  # before `import ray`; a user's own value wins
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # reports of Ray Train are at least this far apart
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
+    "TUNE_WARN_THRESHOLD_S": "5",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+}
+
+
+def prepare() -> None:
+    """Set the variables, use Ray's token where there is one, and keep Ray's own chatter off the terminal."""
+    for key, value in SETTINGS.items():
+        os.environ.setdefault(key, value)
+    if (Path.home() / ".ray" / "auth_token").exists() or {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ):
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    for name in ("ray", "ray.tune", "ray.train"):
+        logging.getLogger(name).setLevel(logging.ERROR)
