@@ -1,6 +1,6 @@
 """Named random streams: every source of randomness is a pure function of (seed, name, index), never continued.
 
-Format and oracle values: `ablate-rng 1`. Switching one source off cannot shift another, and resuming needs no generator state.
+Format: `ablate-rng 1`. Switching one source off cannot shift another, and resuming needs no generator state.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def generator(seed: int, name: str, *index: int) -> torch.Generator:
 
 
 def uniforms(key: str, count: int) -> np.ndarray:
-    """`count` uniforms in [0, 1) for statistics (seed 0, stream `stats:key`), from raw bits: stable across numpy versions."""
+    """`count` uniforms in [0, 1) for statistics (seed 0, stream `stats:key`), from raw bits: alike in all numpy versions."""
     bits = np.random.PCG64(stream(0, "stats:" + key)).random_raw(count)
     return (bits >> np.uint64(11)) * 2.0**-53
 
@@ -42,7 +42,7 @@ def permutation(n: int, seed: int, name: str, *index: int) -> np.ndarray:
 
 
 def initialise(model: torch.nn.Module, seed: int) -> None:
-    """Reset every module that owns parameters under `init/<its path>`, so that a layer more or less moves no other weight.
+    """Reset every module that owns parameters under `init/<its path>`: a layer more or less moves no other weight.
 
     Raises TypeError for a module with parameters of its own and no `reset_parameters`.
     """
@@ -92,7 +92,7 @@ class Draws:
         return self.uniform(name, length).argsort(dim=1)
 
     def derangement(self, name: str) -> torch.Tensor:
-        """For each of this worker's sequences another one of the global batch, (B,); needs a global batch of at least 2.
+        """For each of this worker's sequences another one of the global batch, (B,); the batch must hold at least 2.
 
         A random cyclic order: nobody is its own successor, and all are used once.
         """

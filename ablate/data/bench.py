@@ -21,8 +21,9 @@ RATE, SECONDS, FILES = 16_000, 10, 12
 def read_rate(repeats: int = 9, batches: int = 400) -> dict[str, float]:
     """Microseconds of process CPU time per random batch (32, 20, 80): median of interleaved repeats.
 
-    `memmap_us` reads rows of an np.memmap (n, 20, 80) into a tensor, `store_us` the same windows out of the store, `batch_us`
-    the normalised batch that training gets. `ratio` and `batch_ratio` compare with the memmap: 1 is as fast, 2 twice as slow.
+    `memmap_us` reads rows of an np.memmap (n, 20, 80) into a tensor, `store_us` the same windows out of the store,
+    `batch_us` the normalised batch that training gets. `ratio` and `batch_ratio` compare with the memmap: 2 is twice as
+    slow.
     """
     rng = np.random.default_rng(0)
     frames = rng.standard_normal((FRAMES, DIMENSION), np.float32)
@@ -32,16 +33,14 @@ def read_rate(repeats: int = 9, batches: int = 400) -> dict[str, float]:
         frames.tofile(path)
         plain = np.memmap(path, np.float32, mode="r", shape=(FRAMES // WINDOW, WINDOW, DIMENSION))
         split = _stored(frames, Path(folder))
-        ways: dict[str, Callable[[np.ndarray], torch.Tensor]] = {
-            "memmap": lambda batch: torch.from_numpy(plain[batch]),
-            "store": lambda batch: torch.from_numpy(split.raw(batch)),
-            "batch": split.x,
-        }
-        if not torch.equal(ways["memmap"](rows[0]), ways["store"](rows[0])):
+        if not np.array_equal(plain[rows[0]], split.raw(rows[0])):
             raise RuntimeError("the store gives other numbers than were written")
-        taken = _interleaved(
-            {name: lambda way=way: [way(batch) for batch in rows] for name, way in ways.items()}, repeats
-        )
+        ways: dict[str, Callable[[], object]] = {
+            "memmap": lambda: [torch.from_numpy(plain[batch]) for batch in rows],
+            "store": lambda: [torch.from_numpy(split.raw(batch)) for batch in rows],
+            "batch": lambda: [split.x(batch) for batch in rows],
+        }
+        taken = _interleaved(ways, repeats)
     cost = {f"{name}_us": 1e6 * seconds / batches for name, seconds in taken.items()}
     return cost | {
         "ratio": cost["store_us"] / cost["memmap_us"],
@@ -62,9 +61,10 @@ def extraction_rate(repeats: int = 5) -> dict[str, float]:
         paths = [Path(folder, f"{number}.wav") for number in range(FILES)]
         for path in paths:
             soundfile.write(path, 0.1 * rng.standard_normal(RATE * SECONDS), RATE, subtype="PCM_16")
-        work = {"features": lambda: [spectra(*read_audio(path), options) for path in paths]}
-        work["features"]()  # imports
-        seconds = _interleaved(work, repeats)["features"]
+        spectra(*read_audio(paths[0]), options)  # imports
+        seconds = _interleaved({"features": lambda: [spectra(*read_audio(p), options) for p in paths]}, repeats)[
+            "features"
+        ]
     return {"hours_per_core_minute": FILES * SECONDS / 3600 / (seconds / 60), "seconds_per_hour": seconds * 30}
 
 
@@ -89,4 +89,7 @@ def _stored(frames: np.ndarray, folder: Path) -> Split:
     mean, ones = np.zeros(DIMENSION, np.float32), np.ones(DIMENSION, np.float32)
     scaling = Scaling("standard", mean, ones, ones)
     views = {"x": windows_of(entry.x, WINDOW)}
-    return Split(["all"], [None], np.zeros_like(first), first, WINDOW, {}, {}, {}, first, views, scaling)
+    return Split(
+        items=["all"], groups=[None], sequence=np.zeros_like(first), starts=first, window=WINDOW, static={}, clip={},
+        apart={}, first=first, views=views, scaling=scaling,
+    )  # fmt: skip

@@ -51,7 +51,7 @@ def rows_of(study: Study, result: Result) -> list[CellRow]:
 
 
 def leave(study: Study, result: Result, data: Data) -> list[dict[str, Any]]:
-    """Events for the study's run at the end of a complete sweep: the confirmation as a page, and the levels beside it."""
+    """Events for the study's run at the end of a sweep: the confirmation as a page, and the levels beside it."""
     if not result.cells:
         return []
     seeds = study.search.confirm.seeds if study.search and study.search.confirm else ()
@@ -68,7 +68,7 @@ def leave(study: Study, result: Result, data: Data) -> list[dict[str, Any]]:
 
 
 def measure_levels(study: Study, data: Data, seeds: Sequence[int]) -> dict[str, dict[str, list[float]]]:
-    """Test scores that no training explains: the raw features, and the untrained encoder of the default on each seed."""
+    """Test scores that no training explains: the raw features, and the default's untrained encoder on each seed."""
     untrained: dict[str, list[float]] = {}
     prepare_process(study.base)
     for seed in seeds:

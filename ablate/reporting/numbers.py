@@ -13,10 +13,13 @@ def plain_number(value: float | None) -> str:
 
 
 def decimals(spread: float | None) -> int:
-    """Decimals that show two digits of `spread`, the half-width of an interval or a standard deviation."""
+    """Decimals that show two digits of `spread`, the half-width of an interval or a standard deviation.
+
+    0.00999... that is meant as 0.01 counts as such.
+    """
     if not spread or not math.isfinite(spread):
         return PLACES
-    return max(0, 1 - math.floor(math.log10(spread)))
+    return max(0, 1 - math.floor(math.log10(spread) + 1e-9))
 
 
 def fixed(value: float | None, places: int) -> str:

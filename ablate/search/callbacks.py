@@ -66,7 +66,7 @@ class Recorder(Callback):
         self.board.report(trial.config["cell"], result["epoch"], values["objective"])
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Complete if the last report says so (`done` is Tune's own key), pruned if a scheduler stopped it, else what the verdict says."""
+        """Complete if the last report says so, pruned if a scheduler stopped it, else what the verdict says."""
         result = trial.last_result or {}
         cell = trial.config["cell"]
         kind, why = result.get("verdict", ""), result.get("why", "")

@@ -119,7 +119,7 @@ def build_step(trial: Trial, data: Data, device: torch.device) -> Step:
 
 
 def finish(step: Step, data: Data, trial: Trial, place: Place, progress: Progress, test: bool) -> Report:
-    """The last report, marked `complete`, with the test scores of the best weights where asked; kept before it is sent."""
+    """The last report, marked `complete`, with test scores of the best weights where asked; kept before it is sent."""
     final = progress.reports[-1] | {"complete": True, "best_epoch": progress.best_epoch}
     last_weights = {name: value.clone() for name, value in step.model.state_dict().items()}
     if test and place.rank == 0:
