@@ -29,7 +29,7 @@ def generator(seed: int, name: str, *index: int) -> torch.Generator:
 
 
 def uniforms(key: str, count: int) -> np.ndarray:
-    """`count` uniforms in [0, 1) for statistics (seed 0, stream `stats:key`), from raw bits: alike in all numpy versions."""
+    """`count` uniforms in [0, 1) for statistics (seed 0, stream `stats:key`), from raw bits: alike in any numpy."""
     bits = np.random.PCG64(stream(0, "stats:" + key)).random_raw(count)
     return (bits >> np.uint64(11)) * 2.0**-53
 

@@ -99,11 +99,15 @@ class Split:
 
     def raw(self, rows: Any) -> np.ndarray:
         """Windows as they are stored, (B, T, *frame): one copy from the mapped file."""
-        return self.views["x"][self.first[rows]]
+        return self.views["x"][self._starts(rows)]
 
     def frame_labels(self, name: str, rows: Any) -> np.ndarray:
         """Classes of a frame factor, (B, T), -1 = none."""
-        return self.views[name][self.first[rows]]
+        return self.views[name][self._starts(rows)]
+
+    def _starts(self, rows: Any) -> np.ndarray:
+        """First frames (B,) as an array, which copies where a bare number would give a view of the mapped file."""
+        return np.atleast_1d(self.first[rows if isinstance(rows, slice) else np.asarray(rows)])
 
 
 @dataclass(frozen=True, eq=False)

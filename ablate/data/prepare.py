@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import time
 from collections import Counter
@@ -116,7 +117,7 @@ def _collect(
 
 def _moments(x: np.ndarray) -> np.ndarray:
     """Sums of x and of x squared over the frames of one item, in float64, (2 D,)."""
-    exact = x.reshape(len(x), -1).astype(np.float64)
+    exact = x.reshape(len(x), math.prod(x.shape[1:])).astype(np.float64)
     return np.concatenate([exact.sum(axis=0), (exact**2).sum(axis=0)])
 
 

@@ -1,6 +1,7 @@
 """Single `.sprite` files: eight frames of one character, as a tensor or a dict with labels; never unpickled."""
 
 import hashlib
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,9 @@ def _load(path: Path) -> tuple[np.ndarray, dict[str, int]]:
     import torch
 
     try:
-        held = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickle protocols of files that are then refused
+            held = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file makes torch raise almost anything
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise BadItem(f"no tensor that can be loaded safely ({reason[:120]})") from error

@@ -10,6 +10,7 @@ from typing import Any
 from ablate.errors import Mistake
 from ablate.trial import Resources
 
+HEAD, HEADS = "head", 1000.0  # resource of the head node for processes that only wait; see `request`
 TRAIN_DRIVER_CPUS = 0.01  # of the trial process that only waits for its Train workers
 
 
@@ -28,7 +29,7 @@ def connected(address: str | None, study: str, cpus: float | None = None) -> Ite
     if started:
         options: dict[str, Any] = {"address": address or "local", "namespace": f"ablate-{study}"}
         if address is None:
-            options |= {"include_dashboard": True, "num_cpus": cpus}
+            options |= {"include_dashboard": True, "num_cpus": cpus, "resources": {HEAD: HEADS}}
         try:
             context = ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
         except (ConnectionError, RuntimeError) as error:
@@ -49,6 +50,13 @@ def connected(address: str | None, study: str, cpus: float | None = None) -> Ite
             ray.shutdown()
 
 
+def local_totals(cpus: float | None) -> dict[str, float]:
+    """What a Ray of our own on this machine will offer."""
+    import torch
+
+    return {"CPU": cpus or len(os.sched_getaffinity(0)), "GPU": torch.cuda.device_count(), HEAD: HEADS}
+
+
 def concurrency(resources: Resources) -> int:
     """How many trials fit the cluster at once; raises Mistake if none ever does."""
     import ray
@@ -58,7 +66,7 @@ def concurrency(resources: Resources) -> int:
     if sentence:
         raise Mistake(sentence)
     need = {"CPU": resources.workers * resources.cpus_per_worker, "GPU": resources.workers * resources.gpus_per_worker}
-    if resources.workers > 1 and "head" not in cluster:
+    if resources.workers > 1 and HEAD not in cluster:
         need["CPU"] += TRAIN_DRIVER_CPUS
     return max(1, int(min((cluster.get(kind, 0) + 1e-9) // amount for kind, amount in need.items() if amount)))
 
@@ -66,11 +74,12 @@ def concurrency(resources: Resources) -> int:
 def request(resources: Resources) -> dict[str, float]:
     """What the trial process itself asks for: everything with one worker, next to nothing if it only waits for Train.
 
-    On a cluster that declares `head`, the waiting process goes to the safe head node.
+    Where the cluster declares the resource `head` (ours does), the waiting process goes to the safe head node and takes
+    no CPU from the workers.
     """
     if resources.workers == 1:
         gpu = {"GPU": resources.gpus_per_worker} if resources.gpus_per_worker else {}
         return {"CPU": resources.cpus_per_worker} | gpu
     import ray
 
-    return {"head": 1} if "head" in ray.cluster_resources() else {"CPU": TRAIN_DRIVER_CPUS}
+    return {HEAD: 1} if HEAD in ray.cluster_resources() else {"CPU": TRAIN_DRIVER_CPUS}

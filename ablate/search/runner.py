@@ -73,6 +73,9 @@ Leave = Callable[
 
 def sweep(study: Study, flags: Flags, console: Console, leave: Leave = lambda *_: []) -> Result:
     """Run a study to its end. Raises Mistake for what the user must change first; nothing has been started then."""
+    sentence = study.resources.fits(cluster.local_totals(flags.cpus)) if flags.address is None else None
+    if sentence:
+        raise Mistake(sentence)
     folder = study_folder(study)
     record = open_record(study)
     with Lock(folder / "spool", study.name, record) as lock:

@@ -16,6 +16,7 @@ from ablate.training.cell import run_cell
 from ablate.training.step import Step
 
 COLLECTIVE_TIMEOUT_S = 300
+RETRIES = {"max_failures": 0, "controller_failure_limit": 3, "max_preemption_failures": 3}  # of Ray Train itself
 
 
 def run(config: dict[str, Any]) -> None:
@@ -37,8 +38,8 @@ def run(config: dict[str, Any]) -> None:
         run_config=RunConfig(
             name=f"{config['key']}-{uuid4().hex[:6]}",
             storage_path=config["scratch"],
-            callbacks=[TuneReportCallback()],
-            failure_config=FailureConfig(max_failures=0, controller_failure_limit=3, max_preemption_failures=3),
+            callbacks=[TuneReportCallback()],  # type: ignore[list-item]
+            failure_config=FailureConfig(**RETRIES),
         ),
     ).fit()
 
