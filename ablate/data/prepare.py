@@ -156,6 +156,7 @@ def _bar(title: str, total: int, shown: bool) -> Iterator[Callable[[], None]]:
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=console.is_terminal) as bar:  # a log keeps one line, a terminal none
         task = bar.add_task(title, total=total)
         yield lambda: bar.advance(task)
