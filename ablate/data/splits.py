@@ -33,10 +33,18 @@ def assign(items: list[Item], options: SplitOptions, unit: str = "speaker") -> t
     shares = {"valid": options.valid_share, "test": options.test_share}
     shares = {name: share for name, share in shares.items() if name not in given}
     if not shares:
-        return [item.split or "train" for item in items], ""
+        return [item.split or "train" for item in items], _overlap(items, unit)
     free = [item for item in items if item.split in (None, "train")]
     chosen, note = _share(free, shares, options.split_seed, unit)
     return [chosen.get(item.id) or item.split or "train" for item in items], note
+
+
+def _overlap(items: list[Item], unit: str) -> str:
+    """A sentence where given splits share speakers, which only the dataset can change."""
+    inside = {item.group for item in items if item.group and item.split in (None, "train")}
+    outside = {item.group for item in items if item.group and item.split in ("valid", "test")}
+    shared = len(inside & outside)
+    return f"the given splits share {shared} of {len(inside | outside)} {unit}s" if shared else ""
 
 
 def _share(free: list[Item], shares: dict[str, float], seed: int, unit: str) -> tuple[dict[str, str], str]:

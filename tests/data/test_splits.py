@@ -48,8 +48,10 @@ def test_given_splits_are_kept_and_a_missing_validation_comes_out_of_train() -> 
     assert splits[40:] == ["test"] * 8
     assert splits[:40].count("valid") == 6 and "test" not in splits[:40]
     assert "character" in note
-    everything = [Item("a", "s", "train"), Item("b", "s", "valid"), Item("c", "s", "test")]
-    assert assign(everything, SplitOptions()) == (["train", "valid", "test"], "")
+    apart = [Item("a", "r", "train"), Item("b", "s", "valid"), Item("c", "t", "test")]
+    assert assign(apart, SplitOptions()) == (["train", "valid", "test"], "")
+    shared = [Item("a", "r", "train"), Item("b", "s", "valid"), Item("c", "r", "test")]
+    assert assign(shared, SplitOptions())[1] == "the given splits share 1 of 2 speakers"
 
 
 def test_without_speakers_every_item_stands_for_itself() -> None:
