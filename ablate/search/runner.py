@@ -278,6 +278,8 @@ class Sweep:
             )
         for its in self.unfinished():
             searcher.enqueue(its.point)
+        if not before and not self.unfinished():
+            searcher.enqueue(self.study.point(self.study.base))  # the default is the first to be tried
         past = {cell.key: list(out.history) for cell, out in before}
         past |= {its.cell: self.record.history(its.run_id, "objective") for its in self.unfinished()}
         recorder = self.recorder()
