@@ -48,7 +48,7 @@ class Facts:
 
 def broken(facts: Facts) -> Broken:
     """Every rule that the study breaks, those of searching aside."""
-    for rule in (terms_fit, metrics_fit, something_trained, batch_divides):
+    for rule in (terms_fit, metrics_fit, something_trained, likelihoods_agree, batch_divides):
         yield from rule(facts)
 
 
@@ -124,6 +124,21 @@ def may_vanish(facts: Facts, name: str) -> bool:
     places: list[Place] = [("loss", name, "weight")] + [("loss", "beta")] * bool(LOSSES[name].meta.get("beta"))
     drawn = [facts.space[place].can_be_zero for place in places if place in facts.space]
     return any(drawn) or (strength(facts, name) == 0 and not drawn)
+
+
+def likelihoods_agree(facts: Facts) -> Broken:
+    """Terms that read the decoder's output must read it alike."""
+    terms = [name for name in facts.terms if facts.loss and facts.loss[name]]
+    options = {name: (facts.loss or {})[name].get("options") or {} for name in terms}
+    read = {name: its["likelihood"] for name, its in options.items() if "likelihood" in its}
+    first = next(iter(read), "")
+    for name, likelihood in read.items():
+        if likelihood != read[first]:
+            yield (
+                ("loss", name),
+                f"loss term {name!r} reads the decoder's output as {likelihood}, {first!r} as {read[first]}; "
+                "give both the same options.likelihood",
+            )
 
 
 def batch_divides(facts: Facts) -> Broken:
