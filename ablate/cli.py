@@ -27,6 +27,7 @@ Set = Annotated[list[str] | None, typer.Option("--set", metavar="K=V", help="Ove
 Address = Annotated[
     str | None, typer.Option(help="A running Ray cluster (auto, host:port); without it Ray starts here.")
 ]
+Cpus = Annotated[float | None, typer.Option(help="CPUs that Ray may use here; all by default.")]
 Folder = Annotated[str, typer.Option(help="The folder that holds the studies and their record.")]
 Retry = Annotated[bool, typer.Option(help="Run cells again that failed by their own fault.")]
 Extend = Annotated[int, typer.Option(metavar="K", help="So many trials more than the file says.")]
@@ -54,7 +55,7 @@ def sweep(
     file: File,
     set_: Set = None,
     address: Address = None,
-    cpus: Annotated[float | None, typer.Option(help="CPUs that Ray may use here; all by default.")] = None,
+    cpus: Cpus = None,
     extend: Extend = 0,
     retry_failed: Retry = False,
     fresh: Annotated[bool, typer.Option(help="Ignore the record: run everything again.")] = False,
@@ -69,7 +70,7 @@ def sweep(
 def resume(
     study: Name,
     address: Address = None,
-    cpus: Annotated[float | None, typer.Option(help="CPUs that Ray may use here; all by default.")] = None,
+    cpus: Cpus = None,
     folder: Folder = "runs",
     extend: Extend = 0,
     retry_failed: Retry = False,
@@ -142,6 +143,25 @@ def train(
     }
     run_cell(config, lambda report: show_epoch(report, console))
     console.print(f"checkpoints and pictures in {place}", soft_wrap=True)
+
+
+@app.command()
+def check(
+    file: File,
+    set_: Set = None,
+    probe: Annotated[bool, typer.Option(help="Time ten training steps for the estimate of the cost.")] = True,
+    budget: Annotated[str | None, typer.Option(help="Refuse a study that takes longer: 45m, 4h, 2d.")] = None,
+    address: Address = None,
+    cpus: Cpus = None,
+) -> None:
+    """Say everything that is wrong with a study, its plan and its cost; start nothing."""
+    from ablate.check import examine, refuse
+    from ablate.config import load_study
+    from ablate.reporting.planned import show
+
+    plan = examine(load_study(file, set_ or []), probe, address, cpus)
+    show(plan, console)
+    refuse(plan, budget)
 
 
 @app.command()

@@ -56,7 +56,7 @@ class Record:
     def __init__(self, uri: str, experiment: str = "ablate", artifact_location: str | None = None, wait: float = 30.0):
         self.uri, self.experiment = uri, experiment
         quiet_mlflow()
-        self._client, self._experiment_id = _connect(uri, experiment, artifact_location, wait)
+        self._client, self.experiment_id = _connect(uri, experiment, artifact_location, wait)
 
     def studies(self) -> list[StudyRecord]:
         """All studies, the oldest first."""
@@ -104,7 +104,7 @@ class Record:
         token = None
         while True:
             page = self._client.search_runs(
-                [self._experiment_id], terms, max_results=PAGE, order_by=["attributes.start_time ASC"], page_token=token
+                [self.experiment_id], terms, max_results=PAGE, order_by=["attributes.start_time ASC"], page_token=token
             )
             found += page
             token = page.token
@@ -125,7 +125,7 @@ class Record:
         """A new run under `parent`; returns its id."""
         fixed = {"mlflow.source.name": "ablate", "mlflow.source.type": "LOCAL"} | ({PARENT: parent} if parent else {})
         texts = {key: text(value)[: CUT["tag"]] for key, value in (fixed | tags).items()}
-        return self._client.create_run(self._experiment_id, at, texts, run_name=name[:250]).info.run_id
+        return self._client.create_run(self.experiment_id, at, texts, run_name=name[:250]).info.run_id
 
     def reopen(self, run_id: str) -> None:
         """A finished run runs again; how it failed before is forgotten."""
@@ -144,6 +144,10 @@ class Record:
     def heartbeat(self, run_id: str) -> None:
         """The owner of the study is alive now."""
         self.set_tag(run_id, "ablate.heartbeat", now())
+
+    def tag_experiment(self, key: str, value: str) -> None:
+        """Write one tag of the experiment."""
+        self._client.set_experiment_tag(self.experiment_id, key, value)
 
     def request_stop(self, run_id: str) -> None:
         """Ask the owner of the study, on whatever machine, to end it within its next heartbeat."""
@@ -202,17 +206,9 @@ def refused(error: BaseException) -> bool:
 
 def server(port: int, uri: str, artifacts: str, host: str = "127.0.0.1") -> tuple[list[str], dict[str, str]]:
     """(command, environment) of an MLflow server with its UI on the record; two processes, no job execution."""
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "server",
-        "--backend-store-uri",
-        uri,
-        "--artifacts-destination",
-        artifacts,
-    ]
-    return [*command, "--host", host, "--port", str(port), "--workers", "1"], {**SETTINGS, **os.environ}
+    stores = ["--backend-store-uri", uri, "--artifacts-destination", artifacts]
+    reached = ["--host", host, "--port", str(port), "--workers", "1"]
+    return [sys.executable, "-m", "mlflow", "server", *stores, *reached], {**SETTINGS, **os.environ}
 
 
 def _connect(uri: str, experiment: str, artifact_location: str | None, wait: float) -> tuple[Any, str]:

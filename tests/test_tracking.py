@@ -131,9 +131,9 @@ def test_a_database_locked_for_longer_than_the_wait_is_a_mistake(migrated: Path,
 
 
 def test_a_deleted_experiment_is_a_mistake_that_says_how_to_restore_it(record: Record) -> None:
-    record._client.delete_experiment(record._experiment_id)
+    record._client.delete_experiment(record.experiment_id)
     with pytest.raises(
-        Mistake, match=f"was deleted; restore it with `mlflow experiments restore -x {record._experiment_id}`"
+        Mistake, match=f"was deleted; restore it with `mlflow experiments restore -x {record.experiment_id}`"
     ):
         Record(record.uri)
 
@@ -156,7 +156,7 @@ def test_four_first_starts_at_once_on_one_missing_file(tmp_path: Path) -> None:
     code = f"""
 from ablate.tracking import Record
 record = Record("sqlite:///{tmp_path}/new/mlflow.db", "ablate", "file://{tmp_path}/artifacts", wait=100)
-print(record._experiment_id, record.open_study("s{{}}".format(__import__("os").getpid()), {{}}))
+print(record.experiment_id, record.open_study("s{{}}".format(__import__("os").getpid()), {{}}))
 """
     command = [sys.executable, "-c", code]
     started = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(4)]

@@ -156,6 +156,13 @@ def load_data(named: tuple[str, Any], *, progress: bool = False, workers: int | 
     return _arrange(name, dataset, items, entry)
 
 
+def prepared(named: tuple[str, Any]) -> bool:
+    """Whether the store holds the dataset `name` with these options already; raises Mistake for its items."""
+    name, options = named
+    items = DATASETS[name].make(options).items()
+    return store.find(name, entry_key(name, options, items, source_lines(items))) is not None
+
+
 def _arrange(name: str, dataset: Dataset, items: list[Item], entry: store.Entry) -> Data:
     """Splits, windows and scaling over an entry of the store."""
     window = dataset.options.window

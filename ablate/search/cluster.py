@@ -4,7 +4,7 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ablate.errors import Mistake
@@ -57,11 +57,12 @@ def local_totals(cpus: float | None) -> dict[str, float]:
     return {"CPU": cpus or len(os.sched_getaffinity(0)), "GPU": torch.cuda.device_count(), HEAD: HEADS}
 
 
-def concurrency(resources: Resources) -> int:
-    """How many trials fit the cluster at once; raises Mistake if none ever does."""
-    import ray
+def concurrency(resources: Resources, cluster: Mapping[str, float] | None = None) -> int:
+    """How many trials fit a cluster of these totals (the connected one) at once; raises Mistake if none ever does."""
+    if cluster is None:
+        import ray
 
-    cluster = ray.cluster_resources()
+        cluster = ray.cluster_resources()
     sentence = resources.fits(cluster)
     if sentence:
         raise Mistake(sentence)

@@ -1,0 +1,109 @@
+"""The MLflow server on the record of a folder, and where the other two dashboards are."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from ablate.errors import Mistake
+from ablate.records import StudyRecord
+from ablate.reporting.status import alive, record_of
+from ablate.search.mirror import default_address
+from ablate.tracking import Record, server
+
+FIRST_PORT = 5000  # where nobody asks for another
+PORTS = 20  # tried from there on
+START_S = 90.0  # a first start on a slow machine takes half a minute
+END_S = 10.0  # for the server to end after SIGTERM
+
+
+def open_ui(folder: Path, port: int | None = None) -> "Ui":
+    """The record of a folder and the address of its pages; raises Mistake where there is no record or no port."""
+    record = record_of(folder)
+    if record.uri.startswith(("http://", "https://")):
+        return Ui(record, None, record.uri.rstrip("/"))
+    chosen = free_port(port)
+    return Ui(record, chosen, f"http://127.0.0.1:{chosen}")
+
+
+class Ui:
+    """What `ablate ui` shows. `port` is None where the record is a server that runs already."""
+
+    def __init__(self, record: Record, port: int | None, url: str):
+        self.record, self.port, self.url = record, port, url
+
+    def lines(self) -> list[str]:
+        """Addresses for a person, MLflow's first."""
+        lines = [f"MLflow         {self.url}/#/experiments/{self.record.experiment_id}/runs"]
+        lines += [f"Ray dashboard  {url}  ({name})" for name, url in dashboards(self.record.studies())]
+        copy = default_address()
+        lines += [f"Optuna         optuna-dashboard {copy}"] if copy.exists() else []
+        return lines
+
+    @contextlib.contextmanager
+    def serving(self) -> Iterator[subprocess.Popen | None]:
+        """The server, answering; ended with its children on leaving. Raises Mistake where it does not start."""
+        if self.port is None:
+            yield None
+            return
+        artifacts = Path(self.record.uri.removeprefix("sqlite:///")).parent / "artifacts"
+        command, environment = server(self.port, self.record.uri, str(artifacts))
+        with tempfile.TemporaryFile() as output:
+            process = subprocess.Popen(
+                command, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            )
+            try:
+                wait_until_it_answers(process, f"{self.url}/health", output.fileno())
+                yield process
+            finally:
+                end_group(process)
+
+
+def free_port(wanted: int | None) -> int:
+    """The wanted port, else the first free one from 5000 on; raises Mistake where it is taken."""
+    candidates = [wanted] if wanted else range(FIRST_PORT, FIRST_PORT + PORTS)
+    for port in candidates:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
+    taken = f"port {wanted} is" if wanted else f"ports {FIRST_PORT} to {FIRST_PORT + PORTS - 1} are"
+    raise Mistake(f"{taken} taken; name a free one with --port")
+
+
+def wait_until_it_answers(process: subprocess.Popen, url: str, output: int) -> None:
+    """Return once the server answers; raises Mistake with its last line where it ends or stays silent."""
+    deadline = time.monotonic() + START_S
+    while process.poll() is None and time.monotonic() < deadline:
+        with contextlib.suppress(urllib.error.URLError, OSError), urllib.request.urlopen(url, timeout=5):
+            return
+        time.sleep(0.1)
+    said = os.pread(output, 1 << 20, 0).decode(errors="replace").strip().splitlines()
+    why = said[-1].strip() if said else "it said nothing"
+    raise Mistake(f"the MLflow server did not start ({why})")
+
+
+def end_group(process: subprocess.Popen) -> None:
+    """End a process that leads its own group, and all of the group."""
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, sign)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(END_S)
+            if sign == signal.SIGTERM:
+                continue
+            return
+
+
+def dashboards(studies: list[StudyRecord]) -> list[tuple[str, str]]:
+    """(study, address of its Ray dashboard) of the studies that run now."""
+    return [
+        (its.name, its.tags["ablate.dashboard"]) for its in studies if alive(its) and its.tags.get("ablate.dashboard")
+    ]

@@ -1,0 +1,56 @@
+"""What the record already has of a study: cells that need not be run, and cells that were begun."""
+
+from collections.abc import Iterable
+
+from ablate.errors import Mistake
+from ablate.records import CellRecord
+from ablate.search.plan import Cell, Outcome, Planner, final, newest, outcome
+
+
+class Known:
+    """The cells of a study in the record, and complete ones of other studies."""
+
+    def __init__(self, planner: Planner, cells: Iterable[CellRecord], retry_failed: bool = False):
+        every, name = list(cells), planner.study.name
+        self.planner, self.retry_failed = planner, retry_failed
+        self.mine = newest(its for its in every if its.study == name)
+        self.others = newest(its for its in every if its.study != name and its.status == "complete")
+
+    def settled(self, cell: Cell) -> Outcome | None:
+        """How a cell ended, if it need not be run: in this study, or complete in another with all that is asked."""
+        mine = self.mine.get(cell.key)
+        if mine is not None and final(mine, self.retry_failed) and suffices(cell, mine):
+            return outcome(mine)
+        other = self.others.get(cell.key)
+        return outcome(other) if other is not None and suffices(cell, other) else None
+
+    def searched(self) -> list[tuple[Cell, Outcome]]:
+        """Settled search cells of this study whose point still lies in the space, oldest first."""
+        found = []
+        for its in sorted(self.mine.values(), key=lambda its: its.started):
+            if its.tags.get("ablate.role") != "search" or not final(its, self.retry_failed):
+                continue
+            cell = self.cell_of(its)
+            if cell is not None and cell.key == its.cell:
+                found.append((cell, outcome(its)))
+        return found
+
+    def unfinished(self) -> list[CellRecord]:
+        """Search cells of this study that began and did not end."""
+        return [
+            its
+            for its in self.mine.values()
+            if its.tags.get("ablate.role") == "search" and not final(its, self.retry_failed)
+        ]
+
+    def cell_of(self, its: CellRecord) -> Cell | None:
+        """The cell of a recorded point; None if the space has changed under it."""
+        try:
+            return self.planner.searched(its.point)
+        except Mistake:
+            return None
+
+
+def suffices(cell: Cell, its: CellRecord) -> bool:
+    """Whether a record holds what is asked of the cell."""
+    return not cell.test or its.status != "complete" or any(key.startswith("test/") for key in its.metrics)
