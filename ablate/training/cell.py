@@ -4,6 +4,7 @@ import contextlib
 import gc
 import logging
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,21 @@ def run_cell(
             if config.get("pictures") and rank == 0:
                 draw_best(step, data, trial, place)
     finally:
-        gc.collect()
-        if device.type == "cuda":
-            torch.cuda.empty_cache()
+        tidy(device)
+
+
+def tidy(device: torch.device) -> None:
+    """Free what a trial leaves in a reused process."""
+    gc.collect()
+    freeze()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+@cache
+def freeze() -> None:
+    """Once per process, set aside what its imports left: to search all of it takes a quarter of a second per trial."""
+    gc.freeze()
 
 
 def writing(place: Place) -> contextlib.AbstractContextManager[None]:
