@@ -19,7 +19,7 @@ class _AllGather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        total = grads[0].contiguous()
+        total = grads[0].clone(memory_format=torch.contiguous_format)  # autograd may use the incoming one again
         dist.all_reduce(total)
         return total[dist.get_rank() * ctx.rows :][: ctx.rows]
 

@@ -115,9 +115,12 @@ def make_optimiser(step: Step, trial: Trial) -> torch.optim.Optimizer:
 
 
 def restore(step: Step, optimiser: torch.optim.Optimizer, place: Place) -> Progress:
-    """Load the last checkpoint of this cell into model and optimiser; a fresh Progress without one."""
-    state = checkpoint.load(place.folder, place.cell)
-    if place.world > 1:  # rank 0 may just have passed over a damaged file: all ranks must start alike
+    """Load the last checkpoint of this cell into model and optimiser; a fresh Progress without one.
+
+    Rank 0 reads and tells the others: a file that one rank passes over as damaged must not let the ranks start apart.
+    """
+    state = checkpoint.load(place.folder, place.cell) if place.rank == 0 else None
+    if place.world > 1:
         found = [state]
         dist.broadcast_object_list(found, src=0)
         state = found[0]

@@ -70,11 +70,6 @@ class Step(nn.Module):
         out: Output = self.model(batch.x, noise)
         return out
 
-    @property
-    def trains_everything(self) -> bool:
-        """Whether no term is at weight 0, so that every parameter may be expected to receive a gradient."""
-        return all(term.weight > 0 for term in self.terms)
-
 
 def clamped(out: Output) -> Tensor:
     """Number of log-variances that sit on their bounds, per sequence (B,); 0 in a healthy run."""
