@@ -16,8 +16,11 @@ from ablate.metrics.pictures import draw
 from ablate.random import initialise
 from ablate.registry import MODELS
 from ablate.training import checkpoint
-from ablate.training.loop import Place, Progress, Report, fit, keep, likelihood, make_optimiser, now, score
+from ablate.training.batches import Place
+from ablate.training.loop import fit, keep, make_optimiser, now
+from ablate.training.progress import Progress, Report
 from ablate.training.step import Step, build_terms
+from ablate.training.validation import likelihood, score
 from ablate.trial import Trial
 
 log = logging.getLogger(__name__)

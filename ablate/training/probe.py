@@ -11,9 +11,11 @@ import numpy as np
 import torch
 
 from ablate.data.dataset import Data, Split
+from ablate.training.batches import Place, shares
 from ablate.training.cell import build_step, local_device, prepare_process
-from ablate.training.loop import Place, make_optimiser, score, shares
+from ablate.training.loop import make_optimiser
 from ablate.training.step import Step, objective
+from ablate.training.validation import score
 from ablate.trial import Trial
 from ablate.types import Batch
 

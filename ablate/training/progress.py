@@ -1,0 +1,57 @@
+"""What a run remembers between its epochs: how far it is, its best epoch, and whether it has ended."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ablate.trial import Trial
+
+Report = dict[str, Any]
+
+
+@dataclass
+class Progress:
+    """What a run must remember besides weights and optimiser state."""
+
+    epoch: int = 0  # epochs completed
+    best: float | None = None  # best value of the selected metric
+    best_epoch: int = 0
+    stop_best: float | None = None  # best value of the metric that patience watches
+    stale: int = 0  # epochs since it improved
+    seconds: float = 0.0  # training time so far, over restarts
+    done: bool = False
+    reports: list[Report] = field(default_factory=list)  # the last few, as sent
+
+
+def ended(progress: Progress, trial: Trial) -> bool:
+    """Whether the run has had all its epochs or its patience."""
+    patience = trial.train.patience
+    return progress.epoch >= trial.train.epochs or (patience is not None and progress.stale >= patience)
+
+
+def advance(progress: Progress, values: Report, trial: Trial) -> None:
+    """Count the epoch; update the best value and the patience."""
+    train = trial.train
+    progress.epoch += 1
+    value = values.get(train.select)
+    if value is not None and better(value, progress.best, train.select_mode):
+        progress.best, progress.best_epoch = value, progress.epoch
+    watched = values.get(train.stop_on)
+    if train.patience is None or watched is None:
+        return
+    mode = train.select_mode if train.stop_on == train.select else direction(train.stop_on)
+    if better(watched, progress.stop_best, mode):
+        progress.stop_best, progress.stale = watched, 0
+    elif all(progress.epoch >= (term.warmup.end if term.warmup else 0) for term in trial.loss.terms.values()):
+        progress.stale += 1
+
+
+def better(value: float, best: float | None, mode: str) -> bool:
+    """Whether `value` improves on `best`."""
+    return best is None or (value > best if mode == "max" else value < best)
+
+
+def direction(metric: str) -> str:
+    """`max` for the ELBO and the accuracies, `min` for costs and error rates."""
+    name = metric.rpartition("/")[2]
+    costs = ("recon", "kl_", "scc", "cyclic", "mi", "total", "eer", "mse")
+    return "min" if name.startswith(costs) else "max"
