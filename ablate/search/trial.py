@@ -66,7 +66,7 @@ def wait_after_infra(cell: dict[str, Any]) -> None:
         except (ValueError, KeyError):
             earlier = 0
     try:
-        file.write_text(json.dumps({"sweep": cell["sweep"], "count": earlier + 1}))
+        file.write_text(json.dumps({"sweep": cell["sweep"], "count": earlier + 1, "pid": os.getpid()}))
     except OSError:
         return  # a full disk is found again, and named, by the checkpoint
     waits = [float(wait) for wait in os.environ.get("ABLATE_RETRY_WAITS", WAITS).split(",")]
