@@ -16,7 +16,7 @@ from ablate.training.cell import run_cell
 from ablate.training.step import Step
 
 COLLECTIVE_TIMEOUT_S = 300
-RETRIES = {"max_failures": 0, "controller_failure_limit": 3, "max_preemption_failures": 3}  # of Ray Train itself
+GROUP_TRIES = 3  # how often a worker group may fail to start, or be preempted
 
 
 def run(config: dict[str, Any]) -> None:
@@ -39,7 +39,9 @@ def run(config: dict[str, Any]) -> None:
             name=f"{config['key']}-{uuid4().hex[:6]}",
             storage_path=config["scratch"],
             callbacks=[TuneReportCallback()],  # type: ignore[list-item]
-            failure_config=FailureConfig(**RETRIES),
+            failure_config=FailureConfig(
+                max_failures=0, controller_failure_limit=GROUP_TRIES, max_preemption_failures=GROUP_TRIES
+            ),
         ),
     ).fit()
 
