@@ -14,7 +14,7 @@ from ablate.reporting.confirmed import confirmation
 from ablate.reporting.effects import Level
 from ablate.reporting.question import Question
 from ablate.reporting.terminal import closing, confirmation_markdown
-from ablate.search.runner import Result
+from ablate.search.result import Result
 from ablate.study import Study
 from ablate.training.cell import build_step, likelihood, prepare_process
 

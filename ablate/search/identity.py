@@ -14,7 +14,7 @@ from ablate.signature import sha256
 from ablate.study import Study
 
 if TYPE_CHECKING:
-    from ablate.search.runner import Result
+    from ablate.search.result import Result
 
 FREE = ("tracking", "base.resources", "base.train.wall_limit", "search.trials", "search.confirm.seeds")
 

@@ -1,0 +1,256 @@
+"""The search and the confirmation: what the record has already, what is handed to Tune, and what came of it."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ablate.data.dataset import Data
+from ablate.records import now
+from ablate.search import cluster
+from ablate.search.callbacks import Janitor, Recorder
+from ablate.search.confirm import candidates, confirm_cells
+from ablate.search.events import compact, opening
+from ablate.search.known import Known
+from ablate.search.mirror import Mirror
+from ablate.search.plan import Cell, Outcome, cell_config, outcome
+from ablate.search.progress import Board
+from ablate.search.result import Interrupted, Result, Stop
+from ablate.search.scheduler import make_scheduler
+from ablate.search.searcher import AblateOptuna, make_sampler
+from ablate.search.space import grid
+from ablate.spool import Spool
+from ablate.study import Study
+from ablate.tracking import Record
+from ablate.training.cell import draw_cell
+from ablate.trial import Resources
+
+
+class Phases:
+    """The phases of one sweep; what they find goes to `result`."""
+
+    def __init__(
+        self,
+        study: Study,
+        data: Data,
+        known: Known,
+        *,
+        sweep: str,
+        folder: Path,
+        record: Record,
+        spool: Spool,
+        board: Board,
+        result: Result,
+        stop: Stop,
+    ):
+        """`sweep`: id of this process's work; `folder`: of the study."""
+        assert study.search is not None
+        self.study, self.data, self.known, self.planner = study, data, known, known.planner
+        self.search = study.search
+        self.mode = self.search.mode[0]
+        self.objectives = list(self.search.metric) if len(self.search.metric) > 1 else []
+        self.id, self.folder, self.record, self.spool = sweep, folder, record, spool
+        self.board, self.result, self.stop = board, result, stop
+
+    def run_search(self) -> None:
+        """The list of a grid, or what Optuna suggests."""
+        if self.search.algorithm == "grid":
+            cells = self.grid_cells()
+            done = self.run_list("grid", cells, self.study.resources)
+            self.result.found = [(cell, done[cell.key]) for cell in cells if cell.key in done]
+        else:
+            self.run_suggested()
+
+    def run_suggested(self) -> None:
+        """What Optuna suggests, after it has been told what the record knows."""
+        search = self.search
+        before = self.known.searched()
+        mirror = Mirror(self.study.name, self.study.plain()["space"], list(search.mode), self.study.tracking.optuna)
+        total = search.trials or 0
+        searcher = AblateOptuna(
+            self.study.space,
+            list(search.mode),
+            make_sampler(search.algorithm, search.seed, len(before)),
+            budget=total - len(before),
+            make=self.planner.searched,
+            config=self.config,
+            elsewhere=lambda key: outcome(its) if (its := self.known.others.get(key)) else None,
+            finished=mirror.add,
+        )
+        before = [(cell, self.with_history(cell, out)) for cell, out in before]
+        outside = [cell for cell, out in before if not searcher.remember(cell, out)]
+        if outside:
+            self.board.say(
+                f"{len(outside)} earlier trials lie outside the changed space; they are left out of the search"
+            )
+        for its in self.known.unfinished():
+            searcher.enqueue(its.point)
+        if not before and not self.known.unfinished():
+            searcher.enqueue(self.study.point(self.study.base))  # the default is the first to be tried
+        past = {cell.key: list(out.history) for cell, out in before}
+        past |= {its.cell: self.record.history(its.run_id, "objective") for its in self.known.unfinished()}
+        recorder = self.recorder()
+        try:
+            if searcher.budget > 0:
+                self.board.phase(f"search ({search.algorithm})", total, len(before))
+                scheduler = make_scheduler(search.scheduler, self.mode, self.study.base.train.epochs, past)
+                self.tune(recorder, searcher.budget, self.study.resources, scheduler=scheduler, searcher=searcher)
+        finally:
+            self.board.close()
+            mirror.close()
+            new = [
+                (cell, recorder.outcomes[cell.key]) for cell in searcher.cells.values() if cell.key in recorder.outcomes
+            ]
+            self.result.found = [*before, *searcher.reused, *new]
+            self.collect(recorder)
+        for cell, out in searcher.reused:
+            self.link(cell, out)
+        if searcher.budget > 0 and not any(out.status == "stopped" for _, out in new):
+            self.board.say(
+                f"the space holds no further configuration: {total - searcher.budget} of {total} trials were run"
+            )
+
+    def with_history(self, cell: Cell, out: Outcome) -> Outcome:
+        """The outcome with its values by epoch, read only where a scheduler compares them."""
+        if self.search.scheduler is None or out.run_id is None:
+            return out
+        return replace(out, history=tuple(self.record.history(out.run_id, "objective")))
+
+    def run_confirm(self) -> None:
+        """Fresh seeds for the best, the default and the baselines."""
+        self.plan_confirm()
+        if self.result.cells:
+            self.result.confirmed = self.run_list("confirm", self.result.cells, self.study.resources)
+
+    def plan_confirm(self) -> None:
+        """Choose what is confirmed."""
+        confirm = self.search.confirm
+        if confirm is None:
+            return
+        self.result.chosen = candidates(self.planner, self.result.found, confirm.top, self.mode)
+        self.result.cells = confirm_cells(self.planner, self.result.chosen, confirm.seeds)
+
+    def run_list(self, title: str, cells: list[Cell], resources: Resources) -> dict[str, Outcome]:
+        """Run the cells of a list that are not settled, in order, none stopped early; outcomes of all, by cell key."""
+        settled = {cell.key: out for cell in cells if (out := self.known.settled(cell)) is not None}
+        for cell in cells:
+            if cell.key in settled and cell.key not in self.known.mine:
+                self.link(cell, settled[cell.key])
+        begun = {its.cell for its in self.known.mine.values()}
+        todo = [cell for cell in cells if cell.key not in settled]
+        todo.sort(key=lambda cell: cell.key not in begun)
+        if not todo:
+            return settled
+        self.board.phase(title, len(cells), len(settled))
+        recorder = self.recorder()
+        try:
+            self.tune(recorder, 1, resources, cells=[self.config(cell) for cell in todo])
+        finally:
+            self.board.close()
+            self.collect(recorder)
+        return settled | recorder.outcomes
+
+    def tune(
+        self,
+        recorder: Recorder,
+        samples: int,
+        resources: Resources,
+        scheduler: Any = None,
+        searcher: AblateOptuna | None = None,
+        cells: list[dict[str, Any]] | None = None,
+    ) -> None:
+        """One Tuner. Raises Interrupted if it ended before its plan."""
+        from ablate.search.tuning import run_tuner
+
+        recorder.on_full_disk = lambda: self.stop(recorder.full_disk or "disk full")
+        run_tuner(
+            study=self.study.name,
+            callbacks=[recorder, Janitor()],
+            request=cluster.request(resources),
+            concurrent=cluster.concurrency(resources),
+            scratch=self.folder / "spool" / "ray",
+            samples=samples,
+            reuse=resources.workers == 1,
+            scheduler=scheduler,
+            searcher=searcher,
+            cells=cells,
+        )
+        missing = samples if searcher is not None else len(cells or [])
+        ended = [out for out in recorder.outcomes.values() if out.status != "stopped"]
+        cut_short = bool(recorder.running) or self.stop.reason or (cells is not None and len(ended) < missing)
+        if cut_short:
+            reason = self.stop.reason or "interrupted"
+            recorder.stop_running(reason)
+            self.result.full_disk = recorder.full_disk is not None
+            raise Interrupted(reason)
+
+    def whole_search(self) -> list[tuple[Cell, Outcome]] | None:
+        """The whole search from the record; None if some of it is missing."""
+        if self.search.algorithm == "grid":
+            cells = self.grid_cells()
+            found = [(cell, out) for cell in cells if (out := self.known.settled(cell)) is not None]
+            return found if len(found) == len(cells) else None
+        found = self.known.searched()
+        return found if len(found) >= (self.search.trials or 0) else None
+
+    def grid_cells(self) -> list[Cell]:
+        """Every point of the grid once."""
+        cells = [self.planner.searched(point, "grid") for point in grid(self.study)]
+        return list({cell.key: cell for cell in cells}.values())
+
+    def config(self, cell: Cell) -> dict[str, Any]:
+        """What the trial process is told."""
+        return cell_config(cell, self.folder, self.id, self.objectives)
+
+    def recorder(self) -> Recorder:
+        """A fresh callback over the same spool and board."""
+        return Recorder(self.spool, lambda cell: opening(cell, self.data), self.board)
+
+    def collect(self, recorder: Recorder) -> None:
+        """Count what this process ran."""
+        self.result.ran += len(recorder.outcomes)
+        self.result.failed = list(self.board.failed)
+
+    def link(self, cell: Cell, out: Outcome) -> None:
+        """A configuration run of this study that points at the seed run of another."""
+        self.spool.append(
+            {
+                "event": "arm_end",
+                "arm": cell.signature,
+                "name": cell.name,
+                "cells": {str(cell.seed): cell.key},
+                "tags": {"ablate.point": compact(cell.point)},
+                "at": now(),
+            }
+        )
+
+    def remaining(self) -> bool:
+        """Whether a study that the record calls complete has anything to run after all; fills the result if not."""
+        plan = self.whole_search()
+        if plan is None:
+            return True
+        self.result.found = plan
+        self.plan_confirm()
+        todo = [cell for cell in self.result.cells if self.known.settled(cell) is None]
+        if not todo:
+            self.result.confirmed = {
+                c.key: out for c in self.result.cells if (out := self.known.settled(c)) is not None
+            }
+        return bool(todo)
+
+    def draw_best(self) -> None:
+        """Pictures and sounds of the best trial of the search (confirmed ones leave their own)."""
+        best = self.best()
+        if best is None or (best.key in self.known.mine and self.result.ran == 0):
+            return
+        config = self.config(best)
+        if not (Path(config["folder"]) / "best.pt").exists():
+            return
+        folder = draw_cell(config)
+        self.spool.append({"event": "artifact", "cell": best.key, "path": str(folder)})
+        self.spool.append({"event": "tags", "cell": best.key, "tags": {"ablate.best": "true"}})
+
+    def best(self) -> Cell | None:
+        """The best finished cell of the search."""
+        sign = 1 if self.mode == "max" else -1
+        done = [(sign * out.objective, cell) for cell, out in self.result.found if out.status == "complete"]
+        return max(done, key=lambda one: one[0])[1] if done else None
