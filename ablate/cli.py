@@ -192,5 +192,124 @@ def stop(study: Name, folder: Folder = "runs") -> None:
     console.print(f"asked {known.owner} to stop {study}; it does so within half a minute")
 
 
+@app.command()
+def report(
+    study: Name,
+    folder: Folder = "runs",
+    as_csv: Annotated[bool, typer.Option("--csv", help="All cells and metrics as plain CSV.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="The tables as Markdown.")] = False,
+) -> None:
+    """Tables of a study, from the record alone."""
+    from ablate.reporting.cells import write_csv
+    from ablate.reporting.recorded import recorded
+    from ablate.reporting.terminal import closing
+
+    its = recorded(Path(folder), study)
+    if as_csv:
+        sys.stdout.write(write_csv(its.question, its.rows))
+    else:
+        where = Console(force_terminal=False, file=sys.stdout) if as_markdown else console
+        closing(where, its.question, its.rows, its.levels)
+
+
+@app.command()
+def ui(
+    port: Annotated[int | None, typer.Option(help="Of the MLflow server; the first free one from 5000 on.")] = None,
+    folder: Folder = "runs",
+) -> None:
+    """Serve MLflow's pages on the record, until Ctrl-C; name the other two dashboards."""
+    from ablate.reporting.ui import open_ui
+
+    open_ui(Path(folder), port).serve(console)
+
+
+@app.command()
+def ls(
+    what: Annotated[str | None, typer.Argument(help="models, losses, datasets, metrics or matrix.")] = None,
+) -> None:
+    """What can be named in a study file, and which model can carry which loss term."""
+    from ablate.reporting.catalogue import tables
+    from ablate.reporting.terminal import show
+
+    for table in tables(what):
+        show(console, table)
+
+
+@app.command()
+def schema() -> None:
+    """JSON schema of study files, for editors."""
+    from ablate.schema import json_schema
+
+    sys.stdout.write(json.dumps(json_schema(), indent=2) + "\n")
+
+
+@app.command()
+def doctor(folder: Folder = "runs") -> None:
+    """Whether this machine can run studies: versions, hardware, disks, Ray, record, store."""
+    from ablate.doctor import broken
+
+    raise typer.Exit(FAILED if broken(Path(folder), console) else DONE)
+
+
+@app.command()
+def gc(
+    study: Annotated[str | None, typer.Argument(help="A study; all of the folder without one.")] = None,
+    folder: Folder = "runs",
+    dry: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+) -> None:
+    """Remove last checkpoints of complete cells (best ones stay) and Ray sessions that died more than a week ago."""
+    from ablate.garbage import collect
+
+    console.print(collect(Path(folder), study, dry), highlight=False, soft_wrap=True)
+
+
+@app.command()
+def submit(
+    file: Annotated[Path, typer.Argument(help="A jobs file, such as jobs/dsae_losses.yaml.")],
+    address: Annotated[str | None, typer.Option(help="Of the cluster's dashboard: http://head:8265.")] = None,
+    name: Annotated[str | None, typer.Option(help="Of the job; default: the study's.")] = None,
+    set_: Set = None,
+) -> None:
+    """Run a study as a job of a Ray cluster; a job of that name that runs already is left alone."""
+    from ablate.search.jobs import submit as send
+
+    job = send(file, address, name, set_ or [])
+    did = "submitted" if job.new else f"is {job.status.lower()} already; nothing was submitted:"
+    console.print(f"{did} {job.id}; ablate logs {job.id} --follow", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def logs(
+    name: Annotated[str, typer.Argument(help="The name of a job.")],
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Until the job ends; its failure is exit code 1.")
+    ] = False,
+    address: Annotated[str | None, typer.Option(help="Of the cluster's dashboard: http://head:8265.")] = None,
+) -> None:
+    """What a job has written."""
+    from ablate.search.jobs import logs as read
+    from ablate.search.jobs import outcome
+
+    for text in read(name, follow, address):
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    if follow and outcome(name, address) != "SUCCEEDED":
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def bench(
+    parts: Annotated[
+        list[str] | None, typer.Argument(help="models, overhead, store, features; all by default.")
+    ] = None,
+    file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all figures there.")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda, for the training steps of the models.")] = "cpu",
+) -> None:
+    """Measure training steps, trial overhead, the store and feature extraction on this machine."""
+    from ablate.bench import bench as measure
+
+    measure(parts or [], console, file, device)
+
+
 if __name__ == "__main__":
     main()

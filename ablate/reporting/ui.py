@@ -12,13 +12,20 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+from rich.console import Console
+
 from ablate.errors import Mistake
 from ablate.records import StudyRecord
+from ablate.reporting.question import Question
 from ablate.reporting.status import alive, record_of
+from ablate.reporting.view import link
+from ablate.search.identity import unpack
 from ablate.search.mirror import default_address
 from ablate.tracking import Record, server
 
 FIRST_PORT = 5000  # where nobody asks for another
+SHOWN = 5  # studies with a line of their own
+DASHBOARD = "ablate.dashboard"  # tag of a study's run: address of the Ray dashboard
 PORTS = 20  # tried from there on
 START_S = 90.0  # a first start on a slow machine takes half a minute
 END_S = 10.0  # for the server to end after SIGTERM
@@ -40,12 +47,28 @@ class Ui:
         self.record, self.port, self.url = record, port, url
 
     def lines(self) -> list[str]:
-        """Addresses for a person, MLflow's first."""
-        lines = [f"MLflow         {self.url}/#/experiments/{self.record.experiment_id}/runs"]
-        lines += [f"Ray dashboard  {url}  ({name})" for name, url in dashboards(self.record.studies())]
+        """Addresses for a person: a page per study, the newest first, then the other two dashboards."""
+        studies = self.record.studies()[::-1]
+        lines = [f"MLflow         {self.page(its)}  ({its.name})" for its in studies[:SHOWN]]
+        lines += [f"               {self.url}  ({len(studies)} studies)"] if len(studies) != 1 else []
+        lines += [f"Ray dashboard  {its.tags[DASHBOARD]}  ({its.name})" for its in studies if running(its)]
         copy = default_address()
-        lines += [f"Optuna         optuna-dashboard {copy}"] if copy.exists() else []
+        lines += [f"Optuna         run: optuna-dashboard {copy}"] if copy.exists() else []
         return lines
+
+    def page(self, its: StudyRecord) -> str:
+        """The runs of a study."""
+        return link(self.url, self.record, Question.of(unpack(its.tags["ablate.design"])))
+
+    def serve(self, console: Console) -> None:
+        """Print the addresses once they answer, and go on until Ctrl-C (or the server ends)."""
+        with self.serving() as process:
+            for line in self.lines():
+                console.print(line, highlight=False, soft_wrap=True)
+            if process is not None:
+                console.print("Ctrl-C ends the server", style="dim")
+                with contextlib.suppress(KeyboardInterrupt):
+                    process.wait()
 
     @contextlib.contextmanager
     def serving(self) -> Iterator[subprocess.Popen | None]:
@@ -97,13 +120,8 @@ def end_group(process: subprocess.Popen) -> None:
             os.killpg(process.pid, sign)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(END_S)
-            if sign == signal.SIGTERM:
-                continue
-            return
 
 
-def dashboards(studies: list[StudyRecord]) -> list[tuple[str, str]]:
-    """(study, address of its Ray dashboard) of the studies that run now."""
-    return [
-        (its.name, its.tags["ablate.dashboard"]) for its in studies if alive(its) and its.tags.get("ablate.dashboard")
-    ]
+def running(its: StudyRecord) -> bool:
+    """Whether a study runs now, on a Ray that has a dashboard."""
+    return alive(its) and bool(its.tags.get(DASHBOARD))

@@ -110,6 +110,7 @@ class Recorder(Callback):
             self.spool.append({"event": "tags", "cell": key, "tags": {"ablate.epochs": str(max(reported))}})
         end = {"event": "end", "cell": key, "status": status, "at": now()}
         self.spool.append(end | {k: v for k, v in {"failure": failure, "why": why}.items() if v})
+        self.spool.append({"event": "end", "arm": cell["signature"], "status": status, "at": now()})
         history = tuple(sorted((e, v) for e, v in reported.items() if math.isfinite(v)))
         self.outcomes[key] = Outcome(key, status, values, failure, why, None, history)
         self.board.end(cell, self.outcomes[key])

@@ -1,0 +1,38 @@
+"""The runs of a study as MLflow's table should show them: what differs first, then the score, then the probes."""
+
+import json
+
+from ablate.naming import short_path
+from ablate.reporting.effects import PROBES
+from ablate.reporting.question import Question
+from ablate.tracking import Record
+
+TAG = "mlflow.sharedViewState."  # + key: where MLflow's own pages keep a view that is shared by its link
+WIDTHS = {"params": 80, "metrics": 110}  # pixels
+
+
+def link(base: str, record: Record, question: Question) -> str:
+    """Address of the study's runs in a prepared view, which is stored with the experiment."""
+    key = f"ablate-{question.study}"
+    record.tag_experiment(TAG + key, json.dumps(state(question), separators=(",", ":")))
+    return f"{base}/#/experiments/{record.experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={key}"
+
+
+def state(question: Question) -> dict[str, object]:
+    """The view: the study's seed runs, best first; model, searched leaves, seed, score and probes as columns."""
+    params = ["model", *(short_path(path) for path in question.space), "seed"]
+    metrics = ["objective", *(f"valid/{name}" for name in PROBES if f"valid/{name}" != question.metric)]
+    columns = [*(column("params", name) for name in params), *(column("metrics", name) for name in metrics)]
+    return {
+        "searchFilter": f"tags.`ablate.study` = '{question.study}' and tags.`ablate.kind` = 'seed'",
+        "orderByKey": column("metrics", "objective"),
+        "orderByAsc": question.mode == "min",
+        "selectedColumns": columns,
+        "columnOrder": columns,
+        "columnWidths": {its: WIDTHS[its.partition(".")[0]] for its in columns},
+    }
+
+
+def column(kind: str, name: str) -> str:
+    """A column as MLflow names it."""
+    return f"{kind}.`{name}`"
