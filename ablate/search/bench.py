@@ -5,16 +5,18 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
 from rich.console import Console
 
 from ablate.config import load_study
+from ablate.lock import Lock
 from ablate.search import cluster
-from ablate.search.runner import Flags, open_record, sweep
+from ablate.search.runner import Flags, Sweep, open_record, study_folder
 
 STUDY = """\
 name: {name}
@@ -29,44 +31,45 @@ tracking: {{folder: {folder}, optuna: {folder}/optuna.journal}}
 ONE, TWO = 1, 2  # workers
 
 
-def one_worker(rounds: int = 3, trials: int = 8) -> dict[str, Any]:
-    """Seconds per trial of a real one-worker study besides training, and per empty trial of a reused Tune actor.
+@dataclass(frozen=True)
+class Round:
+    """What one run of trials took."""
 
-    One trial at a time, in rounds of a whole study and of as many empty trials. A trial lasts from the end of the one
-    before to its own, so the first of a round is not counted.
+    mean: float  # s per trial, the start of the run and of its processes included
+    later: list[float]  # s from the end of one trial to the end of the next
+    training: float = 0.0  # s of training per trial, not part of the others
+
+
+def one_worker(rounds: int = 3, trials: int = 24) -> dict[str, Any]:
+    """Seconds per trial of a real one-worker search besides training, and per empty Tune trial in a reused actor.
+
+    One trial at a time; rounds of a whole search and of as many empty trials in turn, on one running Ray.
     """
     with _bench(cpus=1) as folder:
         empty_trials(2)
-        return _compare(rounds, lambda: empty_trials(trials), lambda n: study_trials(ONE, trials, n, folder), folder)
+        return _compare(rounds, lambda: empty_trials(trials), lambda n: searched_trials(ONE, trials, n, folder))
 
 
 def two_workers(rounds: int = 3, trials: int = 3) -> dict[str, Any]:
     """The same with two workers per trial, against an empty `TorchTrainer.fit()` with two workers."""
     with _bench(cpus=2) as folder:
         empty_fits(1)
-        return _compare(rounds, lambda: empty_fits(trials - 1), lambda n: study_trials(TWO, trials, n, folder), folder)
+        return _compare(rounds, lambda: empty_fits(trials), lambda n: searched_trials(TWO, trials, n, folder))
 
 
-def _compare(
-    rounds: int,
-    empty: Callable[[], list[float]],
-    study: Callable[[int], list[tuple[float, float]]],
-    folder: Path,
-) -> dict[str, Any]:
-    """Rounds of both in turn; medians over all trials, and every single value."""
-    bare: list[float] = []
-    real: list[tuple[float, float]] = []
-    for number in range(rounds):
-        bare += empty()
-        real += study(number)
-    overhead = [wall - training for wall, training in real]
-    return {
-        "empty_s": median(bare),
-        "overhead_s": median(overhead),
-        "ratio": median(overhead) / median(bare),
-        "training_s": median(training for _, training in real),
-        "all": {"empty_s": bare, "overhead_s": overhead},
+def _compare(rounds: int, empty: Callable[[], Round], search: Callable[[int], Round]) -> dict[str, Any]:
+    """Medians over rounds of both in turn (`later`: over all trials), and the values of each round."""
+    pairs = [(empty(), search(number)) for number in range(rounds)]
+    bare, real = [its for its, _ in pairs], [its for _, its in pairs]
+    means = {
+        "empty_s": median(its.mean for its in bare),
+        "overhead_s": median(its.mean for its in real),
+        "later_empty_s": median(value for its in bare for value in its.later),
+        "later_overhead_s": median(value for its in real for value in its.later),
+        "training_s": median(its.training for its in real),
     }
+    rounds_s = {"empty_s": [its.mean for its in bare], "overhead_s": [its.mean for its in real]}
+    return means | {"ratio": means["overhead_s"] / means["empty_s"], "rounds": rounds_s}
 
 
 @contextlib.contextmanager
@@ -85,50 +88,63 @@ def _bench(cpus: int) -> Iterator[Path]:
                 os.environ["ABLATE_STORE"] = before
 
 
-def study_trials(workers: int, trials: int, number: int, folder: Path) -> list[tuple[float, float]]:
-    """(wall, training) seconds of all trials but the first of a real study: sampler, callbacks, record and all."""
+def searched_trials(workers: int, trials: int, number: int, folder: Path) -> Round:
+    """A real search: its sampler, callbacks, checkpoints and the record's writer. Nothing is confirmed or drawn."""
     name = f"bench_{workers}_{number}"
     file = folder / f"{name}.yaml"
     file.write_text(STUDY.format(name=name, trials=trials, seed=number, workers=workers, folder=folder))
     study = load_study(file)
-    result = sweep(study, Flags(), Console(quiet=True))
-    cells = sorted(open_record(study).cells(name), key=lambda its: its.ended or 0)
-    if result.failed or len(cells) < trials:
-        raise RuntimeError(f"{len(result.failed)} of {trials} trials of the bench failed: {result.failed[:1]}")
-    ended = [(its.ended or 0) / 1e3 for its in cells]
-    training = [its.metrics["system/wall_seconds"] for its in cells]
-    return [(b - a, seconds) for (a, b), seconds in zip(pairwise(ended), training[1:], strict=True)]
+    record, place = open_record(study), study_folder(study)
+    with Lock(place / "spool", study.name, record) as lock:
+        its = Sweep(study, Flags(fresh=True), Console(quiet=True), place, record, lock, lambda *_: [])
+        phases = its.open(its.prepare())
+        started = time.monotonic()
+        phases.run_search()
+        wall = time.monotonic() - started
+        its.close("complete")
+    training = [out.values["system/wall_seconds"] for _, out in its.result.found if out.status == "complete"]
+    if len(training) < trials:
+        raise RuntimeError(f"{trials - len(training)} of {trials} trials of the bench failed: {its.result.failed[:1]}")
+    cells = sorted(record.cells(name), key=lambda cell: cell.ended or 0)
+    ends = [(cell.ended or 0) / 1e3 for cell in cells]
+    later = [
+        b - a - cell.metrics["system/wall_seconds"] for (a, b), cell in zip(pairwise(ends), cells[1:], strict=True)
+    ]
+    return Round((wall - sum(training)) / trials, later, sum(training) / trials)
 
 
-def empty_trials(trials: int) -> list[float]:
-    """Seconds of all but the first of so many Tune trials that report once, in one actor that is reused."""
+def empty_trials(trials: int) -> Round:
+    """So many Tune trials that report once, one after the other in one actor."""
     from ray import tune
 
-    ended: list[float] = []
+    ends: list[float] = []
 
     class Clock(tune.Callback):
         """Notes when each trial has ended."""
 
         def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
             """The sweep process sees the end."""
-            ended.append(time.monotonic())
+            ends.append(time.monotonic())
 
     def report_once(config: dict[str, Any]) -> None:
         tune.report({"objective": 0.0})
 
     with tempfile.TemporaryDirectory() as scratch:
+        started = time.monotonic()
         tune.Tuner(
             tune.with_resources(report_once, {"CPU": 1}),
             param_space={"cell": tune.grid_search(list(range(trials)))},
             tune_config=tune.TuneConfig(max_concurrent_trials=1, reuse_actors=True),
             run_config=tune.RunConfig(name="empty", storage_path=scratch, callbacks=[Clock()], verbose=0),
         ).fit()
-    return [b - a for a, b in pairwise(ended)]
+        wall = time.monotonic() - started
+    return Round(wall / trials, [b - a for a, b in pairwise(ends)])
 
 
-def empty_fits(count: int) -> list[float]:
-    """Seconds of so many `TorchTrainer.fit()` on two workers that report once."""
-    return [_empty_fit() for _ in range(count)]
+def empty_fits(count: int) -> Round:
+    """So many `TorchTrainer.fit()`, one after the other, on two workers that report once."""
+    taken = [_empty_fit() for _ in range(count)]
+    return Round(mean(taken), taken)
 
 
 def _empty_fit() -> float:

@@ -10,7 +10,6 @@ from torch import Tensor
 from ablate.errors import Mistake
 from ablate.random import Draws, initialise
 from ablate.registry import LOSSES, MODELS, Entry
-from ablate.rules import lacking
 from ablate.training.loop import gradient_norm
 from ablate.training.step import Step, build_terms, objective
 from ablate.trial import Loss, Term
@@ -99,7 +98,10 @@ def _ways(device: torch.device) -> tuple[dict[tuple[str, str], Stepper], dict[st
 
 def carried(model: Entry) -> tuple[list[str], list[str]]:
     """Names of the terms that a model can carry: those of its bound, and the others."""
-    its = [entry for entry in LOSSES if lacking("loss term", entry, model) is None]
+    latents = model.meta["latents"]
+    offers = {*latents.values(), *(f"latent:{name}" for name in latents)}
+    offers |= {"decoder"} if model.meta.get("decoder") else set()
+    its = [entry for entry in LOSSES if set(entry.meta.get("needs", ())) <= offers]
     return [e.name for e in its if e.meta.get("bound")], [e.name for e in its if not e.meta.get("bound")]
 
 
