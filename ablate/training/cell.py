@@ -12,12 +12,13 @@ import torch
 from torch import nn
 
 from ablate.data.dataset import Data, load_data
+from ablate.errors import Mistake
 from ablate.metrics.pictures import draw
 from ablate.random import initialise
 from ablate.registry import MODELS
 from ablate.training import checkpoint
 from ablate.training.batches import Place
-from ablate.training.loop import fit, keep, make_optimiser, now
+from ablate.training.loop import fit, keep, now
 from ablate.training.progress import Progress, Report
 from ablate.training.step import Step, build_terms
 from ablate.training.validation import likelihood, score
@@ -50,11 +51,12 @@ def run_cell(
         with noted(report) as send, writing(place):
             data = load_data((trial.data.name, trial.data.options))
             step = build_step(trial, data, device)
-            progress = fit(step, data, trial, place, send, wrap)
-            if not progress.done:
-                send(finish(step, data, trial, place, progress, bool(config.get("test"))))
+            progress, optimiser = fit(step, data, trial, place, send, wrap)
+            final = finish(step, optimiser, data, trial, place, progress, bool(config.get("test")))
             if config.get("pictures") and rank == 0:
                 draw_best(step, data, trial, place)
+            if final is not None:
+                send(final)
     finally:
         tidy(device)
 
@@ -79,11 +81,12 @@ def writing(place: Place) -> contextlib.AbstractContextManager[None]:
 
 
 def with_objectives(report: Callable[[Report], None], names: list[str]) -> Callable[[Report], None]:
-    """Add `objective/<k>`, the values of several searched metrics, where a report has them."""
+    """Add `objective/<k>`, the latest values of several searched metrics."""
+    latest: Report = {}
 
     def send(values: Report) -> None:
-        found = {f"objective/{k}": values[name] for k, name in enumerate(names) if name in values}
-        report(values | found)
+        latest.update({f"objective/{k}": values[name] for k, name in enumerate(names) if name in values})
+        report(values | latest)
 
     return send
 
@@ -127,15 +130,38 @@ def build_step(trial: Trial, data: Data, device: torch.device) -> Step:
     initialise(model, trial.train.seed)
     if hasattr(model, "start_from"):
         model.start_from(data.mean_frame())  # type: ignore[operator]
-    if trial.train.init_from is not None:
-        model.load_state_dict(checkpoint.weights(Path(trial.train.init_from)))
     if trial.train.precision == "float64":
         model = model.double()
+    if trial.train.init_from is not None:
+        start_from_run(model, Path(trial.train.init_from))
     return Step(model.to(device), build_terms(trial.loss))
 
 
-def finish(step: Step, data: Data, trial: Trial, place: Place, progress: Progress, test: bool) -> Report:
-    """The last report, marked `complete`, with test scores of the best weights where asked; kept before it is sent."""
+def start_from_run(model: nn.Module, path: Path) -> None:
+    """Load the weights of another run; raises Mistake where they are not this model's."""
+    weights = checkpoint.weights(path)
+    shapes, own = ({name: its.shape for name, its in state.items()} for state in (weights, model.state_dict()))
+    wrong = sorted(name for name in shapes.keys() | own.keys() if shapes.get(name) != own.get(name))
+    if wrong:
+        raise Mistake(f"train.init_from: the weights in {path} are those of another model ({wrong[0]} differs)")
+    model.load_state_dict(weights)
+
+
+def finish(
+    step: Step,
+    optimiser: torch.optim.Optimizer,
+    data: Data,
+    trial: Trial,
+    place: Place,
+    progress: Progress,
+    test: bool,
+) -> Report | None:
+    """The last report, marked `complete`, with test scores of the best weights where asked; kept before it is sent.
+
+    None if the run before has sent it already, with all that is asked now.
+    """
+    if progress.done and not (test and lacks_test(progress)):
+        return None
     final = progress.reports[-1] | {"complete": True, "best_epoch": progress.best_epoch}
     last_weights = {name: value.clone() for name, value in step.model.state_dict().items()}
     if test and place.rank == 0:
@@ -144,12 +170,13 @@ def finish(step: Step, data: Data, trial: Trial, place: Place, progress: Progres
         step.model.load_state_dict(last_weights)
     progress.reports[-1] = final
     progress.done = True
-    state = checkpoint.load(place.folder, place.cell) if place.rank == 0 else None
-    optimiser = make_optimiser(step, trial)
-    if state is not None:
-        optimiser.load_state_dict(state["optimiser"])
     keep(step, optimiser, progress, place, improved=False)
     return final
+
+
+def lacks_test(progress: Progress) -> bool:
+    """Whether the last report has no test scores."""
+    return not any(name.startswith("test/") for name in progress.reports[-1])
 
 
 def load_best(step: Step, place: Place) -> None:

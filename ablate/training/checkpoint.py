@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from ablate.errors import Mistake
+
 log = logging.getLogger(__name__)
 
 
@@ -58,9 +60,12 @@ def last_epoch(folder: Path, cell: str) -> int:
 
 
 def weights(path: Path) -> dict[str, torch.Tensor]:
-    """Model weights of a run: `path` is a checkpoint or a folder that holds `best.pt`."""
+    """Model weights of a run: `path` is a checkpoint, or a folder that holds `best.pt`. Raises Mistake for others."""
     file = path / "best.pt" if path.is_dir() else path
-    state: dict[str, torch.Tensor] = torch.load(file, map_location="cpu", weights_only=True)["model"]
+    try:
+        state: dict[str, torch.Tensor] = torch.load(file, map_location="cpu", weights_only=True)["model"]
+    except Exception as error:  # a file that is damaged, or something else, fails in many ways
+        raise Mistake(f"{file} holds no weights that can be read ({type(error).__name__})") from error
     return state
 
 

@@ -28,7 +28,7 @@ class WallLimit(Exception):
 
 def fit(
     step: Step, data: Data, trial: Trial, place: Place, report: Callable[[Report], None], wrap: Callable
-) -> Progress:
+) -> tuple[Progress, torch.optim.Optimizer]:
     """Train from the last checkpoint (or from the start) to the end, reporting once per epoch.
 
     Every rank calls `report` equally often. The report of the last epoch is left to the caller (it adds what the end of
@@ -36,7 +36,7 @@ def fit(
     """
     optimiser = make_optimiser(step, trial)
     progress = restore(step, optimiser, place)
-    for old in progress.reports:
+    for old in sent_before(progress, trial):
         report(old)
     wrapped = wrap(step) if progress.epoch < trial.train.epochs and not ended(progress, trial) else step
     usage = Usage(progress.seconds)
@@ -57,7 +57,12 @@ def fit(
             raise WallLimit(
                 f"{progress.seconds:.0f} s of training exceed train.wall_limit {trial.train.wall_limit:.0f} s"
             )
-    return progress
+    return progress, optimiser
+
+
+def sent_before(progress: Progress, trial: Trial) -> list[Report]:
+    """The last reports of the run before. Of a run that had all its epochs and no end, the last was never sent."""
+    return progress.reports[:-1] if ended(progress, trial) and not progress.done else progress.reports
 
 
 def now() -> int:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from ablate.errors import Mistake
 from ablate.trial import Trial
 
 Report = dict[str, Any]
@@ -33,6 +34,9 @@ def advance(progress: Progress, values: Report, trial: Trial) -> None:
     train = trial.train
     progress.epoch += 1
     value = values.get(train.select)
+    if value is None and progress.best is None:
+        measured = ", ".join(name for name in values if name.startswith("valid/"))
+        raise Mistake(f"{train.select}, which the best epoch is chosen by, is not measured here (measured: {measured})")
     if value is not None and better(value, progress.best, train.select_mode):
         progress.best, progress.best_epoch = value, progress.epoch
     watched = values.get(train.stop_on)
@@ -41,8 +45,13 @@ def advance(progress: Progress, values: Report, trial: Trial) -> None:
     mode = train.select_mode if train.stop_on == train.select else direction(train.stop_on)
     if better(watched, progress.stop_best, mode):
         progress.stop_best, progress.stale = watched, 0
-    elif all(progress.epoch >= (term.warmup.end if term.warmup else 0) for term in trial.loss.terms.values()):
+    elif progress.epoch >= warm_at(trial):
         progress.stale += 1
+
+
+def warm_at(trial: Trial) -> float:
+    """Epochs after which every term that is trained has its full weight."""
+    return max((its.warmup.end for its in trial.loss.terms.values() if its.warmup and its.weight > 0), default=0)
 
 
 def better(value: float, best: float | None, mode: str) -> bool:

@@ -23,6 +23,7 @@ def validate(step: Step, data: Data, trial: Trial, place: Place, epoch: int, usa
     """Raw terms, ELBO and the study's metrics on the validation split, and what the run has cost so far.
 
     Computed by rank 0 and sent to all, so that the ranks agree on the best epoch, on patience and on the wall limit.
+    Raises NonFinite, but not for a term at weight 0 outside the bound: what is only watched must not end a run.
     """
     result: list[Any] = [None]
     if place.rank == 0:
@@ -30,7 +31,8 @@ def validate(step: Step, data: Data, trial: Trial, place: Place, epoch: int, usa
     if place.world > 1:
         dist.broadcast_object_list(result, src=0)
     values: Report = result[0]
-    bad = [name for name, value in values.items() if not math.isfinite(value)]
+    watched = {f"valid/{term.name}" for term in step.terms if term.weight == 0 and not term.bound}
+    bad = [name for name, value in values.items() if not math.isfinite(value) and name not in watched]
     if bad:
         raise NonFinite(bad[0].removeprefix("valid/"), epoch)
     return values
