@@ -8,7 +8,7 @@ from typing import Any
 from ray.tune import Callback
 
 from ablate.records import now
-from ablate.search.plan import Outcome
+from ablate.search.plan import Outcome, address
 from ablate.search.progress import Board
 from ablate.spool import Spool
 from ablate.training.cell import ARTIFACTS
@@ -61,8 +61,8 @@ class Recorder(Callback):
             return
         values = numbers(result)
         self.history.setdefault(cell, {})[result["epoch"]] = values["objective"]
-        event = {"event": "metrics", "cell": cell, "epoch": result["epoch"], "values": values, "at": result["at"]}
-        self.spool.append(event)
+        event = {"event": "metrics", "epoch": result["epoch"], "values": values, "at": result["at"]}
+        self.spool.append(event | address(trial.config["cell"]))
         self.board.report(trial.config["cell"], result["epoch"], values["objective"])
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -104,11 +104,11 @@ class Recorder(Callback):
         self.running.pop(key, None)
         artifacts = Path(cell["folder"]) / ARTIFACTS
         if artifacts.is_dir() and status in ("complete", "failed"):
-            self.spool.append({"event": "artifact", "cell": key, "path": str(artifacts)})
+            self.spool.append({"event": "artifact", **address(cell), "path": str(artifacts)})
         reported = self.history.get(key, {})
         if reported:
-            self.spool.append({"event": "tags", "cell": key, "tags": {"ablate.epochs": str(max(reported))}})
-        end = {"event": "end", "cell": key, "status": status, "at": now()}
+            self.spool.append({"event": "tags", **address(cell), "tags": {"ablate.epochs": str(max(reported))}})
+        end = {"event": "end", **address(cell), "status": status, "at": now()}
         self.spool.append(end | {k: v for k, v in {"failure": failure, "why": why}.items() if v})
         self.spool.append({"event": "end", "arm": cell["signature"], "status": status, "at": now()})
         history = tuple(sorted((e, v) for e, v in reported.items() if math.isfinite(v)))

@@ -13,6 +13,7 @@ import torch
 from ablate.data.dataset import Data
 from ablate.naming import short_path
 from ablate.records import now
+from ablate.search.plan import address
 from ablate.signature import CODE, FORMAT
 
 Event = dict[str, Any]
@@ -26,7 +27,7 @@ def opening(cell: dict[str, Any], data: Data) -> list[Event]:
     shared = {key: value for key, value in params.items() if key != "seed"}
     run = {
         "event": "open",
-        "cell": cell["cell"],
+        **address(cell),
         "name": name,
         "parent": {"arm": cell["signature"], "name": cell["name"], "params": shared},
         "seed": cell["seed"],
@@ -41,8 +42,8 @@ def opening(cell: dict[str, Any], data: Data) -> list[Event]:
         },
         "at": now(),
     }
-    dataset = {"event": "input", "cell": cell["cell"], "name": trial["data"]["name"], "digest": data.digest}
-    resolved = {"event": "dict", "cell": cell["cell"], "dict": trial, "file": "configuration.yaml"}
+    dataset = {"event": "input", **address(cell), "name": trial["data"]["name"], "digest": data.digest}
+    resolved = {"event": "dict", **address(cell), "dict": trial, "file": "configuration.yaml"}
     return [run, resolved, dataset]
 
 

@@ -1,17 +1,28 @@
 """What the record already has of a study: cells that need not be run, and cells that were begun."""
 
+import json
 from collections.abc import Iterable
 
 from ablate.errors import Mistake
-from ablate.records import CellRecord
-from ablate.search.plan import Cell, Outcome, Planner, final, newest, outcome
+from ablate.records import CellRecord, StudyRecord
+from ablate.search.plan import Cell, Outcome, Planner, Point, final, newest, outcome
+
+LINKED = "ablate.linked"  # tag of a configuration run that points at a cell of another study: the cell's role here
 
 
 class Known:
     """The cells of a study in the record, and complete ones of other studies."""
 
-    def __init__(self, planner: Planner, cells: Iterable[CellRecord], retry_failed: bool = False):
+    def __init__(
+        self,
+        planner: Planner,
+        cells: Iterable[CellRecord],
+        arms: Iterable[StudyRecord] = (),
+        retry_failed: bool = False,
+    ):
+        """`cells` of all studies, `arms` (configuration runs) of this one."""
         every, name = list(cells), planner.study.name
+        self.linked = [json.loads(arm.tags["ablate.point"]) for arm in arms if arm.tags.get(LINKED) == "search"]
         self.planner, self.retry_failed = planner, retry_failed
         self.mine = newest(its for its in every if its.study == name)
         self.others = newest(its for its in every if its.study != name and its.status == "complete")
@@ -30,10 +41,15 @@ class Known:
         for its in sorted(self.mine.values(), key=lambda its: its.started):
             if its.tags.get("ablate.role") != "search" or not final(its, self.retry_failed):
                 continue
-            cell = self.cell_of(its)
+            cell = self.cell_at(its.point)
             if cell is not None and cell.key == its.cell:
                 found.append((cell, outcome(its)))
-        return found
+        return [*found, *self.searched_elsewhere({cell.key for cell, _ in found})]
+
+    def searched_elsewhere(self, own: set[str]) -> list[tuple[Cell, Outcome]]:
+        """Search cells that earlier runs of this study took over from other studies."""
+        cells = [cell for point in self.linked if (cell := self.cell_at(point)) is not None and cell.key not in own]
+        return [(cell, outcome(self.others[cell.key])) for cell in cells if cell.key in self.others]
 
     def unfinished(self) -> list[CellRecord]:
         """Search cells of this study that began and did not end."""
@@ -43,10 +59,10 @@ class Known:
             if its.tags.get("ablate.role") == "search" and not final(its, self.retry_failed)
         ]
 
-    def cell_of(self, its: CellRecord) -> Cell | None:
+    def cell_at(self, point: Point) -> Cell | None:
         """The cell of a recorded point; None if the space has changed under it."""
         try:
-            return self.planner.searched(its.point)
+            return self.planner.searched(point)
         except Mistake:
             return None
 

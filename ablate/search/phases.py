@@ -10,9 +10,9 @@ from ablate.search import cluster
 from ablate.search.callbacks import Janitor, Recorder
 from ablate.search.confirm import candidates, confirm_cells
 from ablate.search.events import compact, opening
-from ablate.search.known import Known
+from ablate.search.known import LINKED, Known
 from ablate.search.mirror import Mirror
-from ablate.search.plan import Cell, Outcome, cell_config, outcome
+from ablate.search.plan import Cell, Outcome, address, cell_config, outcome
 from ablate.search.progress import Board
 from ablate.search.result import Interrupted, Result, Stop
 from ablate.search.scheduler import make_scheduler
@@ -218,7 +218,7 @@ class Phases:
                 "arm": cell.signature,
                 "name": cell.name,
                 "cells": {str(cell.seed): cell.key},
-                "tags": {"ablate.point": compact(cell.point)},
+                "tags": {"ablate.point": compact(cell.point), LINKED: cell.role},
                 "at": now(),
             }
         )
@@ -246,8 +246,8 @@ class Phases:
         if not (Path(config["folder"]) / "best.pt").exists():
             return
         folder = draw_cell(config)
-        self.spool.append({"event": "artifact", "cell": best.key, "path": str(folder)})
-        self.spool.append({"event": "tags", "cell": best.key, "tags": {"ablate.best": "true"}})
+        self.spool.append({"event": "artifact", **address(config), "path": str(folder)})
+        self.spool.append({"event": "tags", **address(config), "tags": {"ablate.best": "true"}})
 
     def best(self) -> Cell | None:
         """The best finished cell of the search."""

@@ -1,9 +1,10 @@
 """Cells: what a study runs, how each is addressed, and what is known about it already."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ablate.naming import describe_difference
@@ -28,6 +29,7 @@ class Cell:
     point: Point = field(default_factory=dict)  # the searched leaves
     test: bool = False  # score the test split at the end
     pictures: bool = False  # leave pictures and sounds
+    attempt: int = 1  # of `--fresh`: the record keeps each
 
     @property
     def seed(self) -> int:
@@ -36,8 +38,9 @@ class Cell:
 
     @property
     def label(self) -> str:
-        """`<short signature>-s<seed>`: its folder, and its name on the dashboard."""
-        return f"{self.signature[:SHORT]}-s{self.seed}"
+        """`<short signature>-s<seed>`, and `-a<attempt>` from the second on: its folder, and its name on the dashboard."""
+        again = f"-a{self.attempt}" if self.attempt > 1 else ""
+        return f"{self.signature[:SHORT]}-s{self.seed}{again}"
 
 
 @dataclass(frozen=True)
@@ -61,8 +64,9 @@ class Outcome:
 class Planner:
     """Makes the cells of one study."""
 
-    def __init__(self, study: Study, data_digest: str):
-        self.study, self.data_digest = study, data_digest
+    def __init__(self, study: Study, data_digest: str, attempts: Mapping[str, int] = MappingProxyType({})):
+        """`attempts`: which attempt is meant, by cell key; the first for all others."""
+        self.study, self.data_digest, self.attempts = study, data_digest, attempts
 
     def searched(self, point: Point, role: str = "search") -> Cell:
         """The cell of a point of the space, on the study's own seed."""
@@ -74,7 +78,8 @@ class Planner:
         return self._cell(trial.replace({"train.seed": seed}), name, "confirm", point, test=True, pictures=pictures)
 
     def _cell(self, trial: Trial, name: str, role: str, point: Point, **flags: bool) -> Cell:
-        return Cell(trial, signature(trial), cell_key(trial, self.data_digest), name, role, point, **flags)
+        key = cell_key(trial, self.data_digest)
+        return Cell(trial, signature(trial), key, name, role, point, attempt=self.attempts.get(key, 1), **flags)
 
 
 def cell_config(cell: Cell, folder: Path, sweep: str, objectives: list[str]) -> dict[str, Any]:
@@ -88,6 +93,7 @@ def cell_config(cell: Cell, folder: Path, sweep: str, objectives: list[str]) -> 
         "name": cell.name,
         "role": cell.role,
         "point": cell.point,
+        "attempt": cell.attempt,
         "test": cell.test,
         "pictures": cell.pictures,
         "objectives": objectives,
@@ -95,6 +101,11 @@ def cell_config(cell: Cell, folder: Path, sweep: str, objectives: list[str]) -> 
         "scratch": str(folder / "spool" / "ray"),
         "sweep": sweep,
     }
+
+
+def address(cell: dict[str, Any]) -> dict[str, Any]:
+    """Which run of the record an event about this cell is for."""
+    return {"cell": cell["cell"], "attempt": cell["attempt"]}
 
 
 def outcome(record: CellRecord) -> Outcome:
@@ -107,6 +118,14 @@ def newest(records: Iterable[CellRecord]) -> dict[str, CellRecord]:
     found: dict[str, CellRecord] = {}
     for its in sorted(records, key=lambda its: (its.status == "complete", its.attempt, its.started)):
         found[its.cell] = its
+    return found
+
+
+def latest_attempts(records: Iterable[CellRecord]) -> dict[str, int]:
+    """The highest attempt at each cell."""
+    found: dict[str, int] = {}
+    for its in records:
+        found[its.cell] = max(its.attempt, found.get(its.cell, 1))
     return found
 
 

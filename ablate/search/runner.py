@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -17,12 +18,13 @@ from ablate.search import cluster, identity
 from ablate.search.events import provenance
 from ablate.search.known import Known
 from ablate.search.phases import Phases
-from ablate.search.plan import Planner
+from ablate.search.plan import Planner, latest_attempts
 from ablate.search.progress import Board
 from ablate.search.result import Interrupted, Result, Stop
 from ablate.spool import Spool
 from ablate.study import Study
 from ablate.tracking import Record
+from ablate.training.measures import check_measures
 from ablate.writer import Writer, deliver
 
 DRAIN_S = 60.0  # how long the end of a sweep waits for MLflow
@@ -38,9 +40,8 @@ class Flags:
     fresh: bool = False
 
 
-Leave = Callable[
-    [Study, Result, Data], list[dict[str, Any]]
-]  # what a complete sweep leaves on the study's run, as events
+# What a complete sweep leaves on the study's run, as events.
+Leave = Callable[[Study, Result, Data], list[dict[str, Any]]]
 
 
 def sweep(study: Study, flags: Flags, console: Console, leave: Leave = lambda *_: []) -> Result:
@@ -55,7 +56,6 @@ def sweep(study: Study, flags: Flags, console: Console, leave: Leave = lambda *_
         known = record.study(study.name)
         if known is not None and not flags.fresh:
             identity.check_same(study, known)
-        identity.keep_file(study, folder)
         return Sweep(study, flags, console, folder, record, lock, leave).run()
 
 
@@ -95,14 +95,11 @@ class Sweep:
         self.leave = leave
         self.id = uuid4().hex
         self.board = Board(console, study.search.mode[0])
+        self.lock = lock
         self.result, self.stop = Result(), Stop()
-        run = record.open_study(study.name, identity.tags(study) | provenance(), identity.digest(study))
-        lock.sign(run)
-        self.spool = Spool(folder / "spool", f"{os.getpid()}-{self.id[:6]}")
-        self.writer = Writer(
-            record, self.spool, study.name, run, on_stop=lambda: self.stop("`ablate stop` asked for it")
-        )
-        self.phases: Phases | None = None
+        self.data: Data | None = None
+        self.spool: Spool | None = None
+        self.writer: Writer | None = None
 
     def run(self) -> Result:
         """Plan, run, close; whatever happens, the record is told and delivered."""
@@ -110,17 +107,18 @@ class Sweep:
         try:
             self.announce_record()
             known = self.record.study(self.study.name)
-            if identity.complete(self.study, known) and not self.prepare().remaining():
+            if identity.complete(self.study, known) and not self.open(self.prepare()).remaining():
                 status = "complete"
                 return self.result
             with cluster.connected(self.flags.address, self.study.name, self.flags.cpus) as url:
                 self.console.print(f"Ray dashboard  {url or 'off'}", highlight=False, soft_wrap=True)
-                phases = self.prepare()
+                phases = self.open(self.prepare())
+                phases.spool.append({"event": "tags", "tags": {"ablate.dashboard": url}})
                 phases.run_search()
                 phases.run_confirm()
                 phases.draw_best()
             for event in self.leave(self.study, self.result, phases.data):
-                self.spool.append(event)
+                phases.spool.append(event)
             status = "complete"
         except Interrupted as reason:
             self.result.interrupted = str(reason)
@@ -138,36 +136,55 @@ class Sweep:
         if self.study.search and self.study.search.algorithm != "grid":
             self.console.print(f"Optuna         {mirror}", highlight=False, soft_wrap=True)
 
-    def prepare(self) -> Phases:
-        """Data into the store, and what the record knows of this study and of the others."""
-        if self.phases is None:
-            base = self.study.base.data
-            data = load_data((base.name, base.options), progress=True)
+    def prepare(self) -> Data:
+        """Data into the store. Raises Mistake where they, or what is asked of them, will not do; nothing is recorded."""
+        if self.data is None:
+            base = self.study.base
+            data = load_data((base.data.name, base.data.options), progress=True)
             for line in data.report.lines():
                 self.board.say(f"data: {line}")
-            cells = [] if self.flags.fresh else self.record.cells()
-            self.phases = Phases(
-                self.study,
-                data,
-                Known(Planner(self.study, data.digest), cells, self.flags.retry_failed),
-                sweep=self.id,
-                folder=self.folder,
-                record=self.record,
-                spool=self.spool,
-                board=self.board,
-                result=self.result,
-                stop=self.stop,
-            )
-        return self.phases
+            for trial in (base, *self.study.baselines.values()):
+                check_measures(trial, data, self.study.search.metric if self.study.search else ())
+            self.data = data
+        return self.data
+
+    def open(self, data: Data) -> Phases:
+        """The study's run in the record, its writer, and the phases over what the record knows."""
+        study, record = self.study, self.record
+        cells, arms = record.cells(), record.arms(study.name)
+        attempts = latest_attempts(its for its in cells if its.study == study.name)
+        if self.flags.fresh:
+            cells, arms, attempts = [], [], {key: attempt + 1 for key, attempt in attempts.items()}
+        if self.spool is None:
+            identity.keep_file(study, self.folder)
+            run = record.open_study(study.name, identity.tags(study) | provenance(), identity.digest(study))
+            self.lock.sign(run)
+            self.spool = Spool(self.folder / "spool", f"{os.getpid()}-{self.id[:6]}")
+            asked = partial(self.stop, "`ablate stop` asked for it")
+            self.writer = Writer(record, self.spool, study.name, run, on_stop=asked)
+        return Phases(
+            study,
+            data,
+            Known(Planner(study, data.digest, attempts), cells, arms, self.flags.retry_failed),
+            sweep=self.id,
+            folder=self.folder,
+            record=record,
+            spool=self.spool,
+            board=self.board,
+            result=self.result,
+            stop=self.stop,
+        )
 
     def close(self, status: str) -> None:
         """Aggregates, the status of the study, and everything delivered as far as MLflow answers."""
+        self.board.close()
+        if self.spool is None or self.writer is None:
+            return
         if status == "complete":
             for event in identity.arm_ends(self.result):
                 self.spool.append(event)
         tags = identity.closing_tags(self.study, self.result, status)
         self.spool.append({"event": "tags", "tags": tags})
         self.spool.append({"event": "end", "status": status, "at": now()})
-        self.board.close()
         self.result.backlog = self.writer.drain(DRAIN_S if status == "complete" else 8.0)
         self.writer.close()

@@ -1,0 +1,58 @@
+"""Whether a configuration suits its data and will report what a study selects on; asked before anything starts."""
+
+from collections.abc import Iterable
+
+import torch
+
+from ablate.data.dataset import Data
+from ablate.errors import Mistake
+from ablate.metrics.evaluate import baselines
+from ablate.registry import METRICS, MODELS
+from ablate.training.step import build_terms
+from ablate.training.validation import likelihood
+from ablate.trial import Trial
+
+LOOKED_AT = 64  # validation windows whose range is checked
+
+
+def check_measures(trial: Trial, data: Data, metrics: Iterable[str]) -> None:
+    """Raise Mistake if the model does not take the frames, the likelihood the values, or the data lack such a metric."""
+    with torch.device("meta"):
+        MODELS[trial.model.name].make(data.frame, trial.model.options)
+    build_terms(trial.loss)
+    check_values(trial, data)
+    measured = baselines(data, "valid")
+    for metric in metrics:
+        name = metric.removeprefix("valid/")
+        if name not in measured and name in of_codes():
+            known = ", ".join(f"valid/{its}" for its in measured)
+            raise Mistake(
+                f"search.metric {metric} is not defined on the validation split of {trial.data.name} "
+                f"(factors: {factors(data)}); select on one of {known or 'valid/r2'}"
+            )
+
+
+def check_values(trial: Trial, data: Data) -> None:
+    """The likelihood must be one of such values."""
+    if "recon" not in trial.loss.terms:
+        return
+    x = data.valid.x(slice(0, min(LOOKED_AT, data.valid.n)))
+    low, high, its = float(x.min()), float(x.max()), likelihood(trial)
+    if its == "bernoulli" and (low < 0 or high > 1):
+        raise Mistake(f"likelihood bernoulli needs data in [0, 1]; {trial.data.name} gives {low:.3g} to {high:.3g}")
+    if its == "itakura_saito" and low < 0:
+        raise Mistake(
+            f"likelihood itakura_saito needs power spectra, never negative; {trial.data.name} gives {low:.3g} "
+            "(set data.features: power)"
+        )
+
+
+def of_codes() -> set[str]:
+    """Keys of the metrics that look at codes alone, and so are defined by the data or not at all."""
+    entries = [entry for entry in METRICS if "decoder" not in entry.meta.get("needs", ())]
+    return {key for entry in entries for key in entry.meta.get("keys", ())}
+
+
+def factors(data: Data) -> str:
+    """`speaker (static), vowel (frame)`."""
+    return ", ".join(f"{name} ({kind})" for name, kind in data.factors.items()) or "none"
