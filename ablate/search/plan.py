@@ -38,7 +38,7 @@ class Cell:
 
     @property
     def label(self) -> str:
-        """`<short signature>-s<seed>`, and `-a<attempt>` from the second on: its folder, and its name on the dashboard."""
+        """`<short signature>-s<seed>`, `-a<attempt>` from the second on: its folder, and its name on the dashboard."""
         again = f"-a{self.attempt}" if self.attempt > 1 else ""
         return f"{self.signature[:SHORT]}-s{self.seed}{again}"
 

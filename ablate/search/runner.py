@@ -1,6 +1,8 @@
 """A study from its file to its last record: plan against the record, run what remains, confirm, close."""
 
+import contextlib
 import os
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +18,8 @@ from ablate.lock import Lock
 from ablate.records import now
 from ablate.search import cluster, identity
 from ablate.search.events import provenance
+from ablate.search.failures import DISK_FULL, full_disk
+from ablate.search.interrupts import as_interrupt, handling
 from ablate.search.known import Known
 from ablate.search.phases import Phases
 from ablate.search.plan import Planner, latest_attempts
@@ -27,7 +31,8 @@ from ablate.tracking import Record
 from ablate.training.measures import check_measures
 from ablate.writer import Writer, deliver
 
-DRAIN_S = 60.0  # how long the end of a sweep waits for MLflow
+DRAIN_S = float(os.environ.get("ABLATE_DRAIN", "60"))  # how long the end of a sweep waits for MLflow
+STOPPED_DRAIN_S = 4.0  # the same after Ctrl-C: who stops a sweep does not wait for long
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ def sweep(study: Study, flags: Flags, console: Console, leave: Leave = lambda *_
         raise Mistake(sentence)
     folder = study_folder(study)
     record = open_record(study)
-    with Lock(folder / "spool", study.name, record) as lock:
+    with handling(signal.SIGTERM, as_interrupt), Lock(folder / "spool", study.name, record) as lock:
         deliver(record, folder / "spool", study.name)
         known = record.study(study.name)
         if known is not None and not flags.fresh:
@@ -124,6 +129,10 @@ class Sweep:
             self.result.interrupted = str(reason)
         except KeyboardInterrupt:
             self.result.interrupted = self.stop.reason or "interrupted"
+        except OSError as error:
+            if error.errno not in DISK_FULL:
+                raise
+            self.result.full_disk, self.result.interrupted = True, full_disk(error)
         finally:
             self.close(status)
         return self.result
@@ -137,7 +146,7 @@ class Sweep:
             self.console.print(f"Optuna         {mirror}", highlight=False, soft_wrap=True)
 
     def prepare(self) -> Data:
-        """Data into the store. Raises Mistake where they, or what is asked of them, will not do; nothing is recorded."""
+        """Data into the store. Raises Mistake where they, or what is asked of them, will not do."""
         if self.data is None:
             base = self.study.base
             data = load_data((base.data.name, base.data.options), progress=True)
@@ -161,7 +170,8 @@ class Sweep:
             self.lock.sign(run)
             self.spool = Spool(self.folder / "spool", f"{os.getpid()}-{self.id[:6]}")
             asked = partial(self.stop, "`ablate stop` asked for it")
-            self.writer = Writer(record, self.spool, study.name, run, on_stop=asked)
+            beat = float(os.environ.get("ABLATE_HEARTBEAT", "30"))
+            self.writer = Writer(record, self.spool, study.name, run, on_stop=asked, beat=beat)
         return Phases(
             study,
             data,
@@ -180,11 +190,20 @@ class Sweep:
         self.board.close()
         if self.spool is None or self.writer is None:
             return
+        with contextlib.suppress(OSError):  # a full disk: the next command finds the study as if its process had died
+            self.note_end(status)
+        try:
+            self.result.backlog = self.writer.drain(DRAIN_S if status == "complete" else STOPPED_DRAIN_S)
+        except KeyboardInterrupt:  # who does not want to wait need not
+            self.result.backlog = Spool.backlog(self.folder / "spool")
+        self.writer.close(timeout=5.0 if status == "complete" else 1.0)
+
+    def note_end(self, status: str) -> None:
+        """Aggregates of the configurations, and how the study ended."""
+        assert self.spool is not None
         if status == "complete":
             for event in identity.arm_ends(self.result):
                 self.spool.append(event)
         tags = identity.closing_tags(self.study, self.result, status)
         self.spool.append({"event": "tags", "tags": tags})
         self.spool.append({"event": "end", "status": status, "at": now()})
-        self.result.backlog = self.writer.drain(DRAIN_S if status == "complete" else 8.0)
-        self.writer.close()

@@ -16,7 +16,7 @@ LOOKED_AT = 64  # validation windows whose range is checked
 
 
 def check_measures(trial: Trial, data: Data, metrics: Iterable[str]) -> None:
-    """Raise Mistake if the model does not take the frames, the likelihood the values, or the data lack such a metric."""
+    """Raise Mistake if the model cannot take the frames or the likelihood the values, or the data lack a metric."""
     with torch.device("meta"):
         MODELS[trial.model.name].make(data.frame, trial.model.options)
     build_terms(trial.loss)
