@@ -37,7 +37,7 @@ class Lock:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise Mistake(_busy(self._study, os.pread(fd, 500, 0).decode() or "another process", known)) from None
-            if known is not None and _lives(known):
+            if known is not None and lives(known):
                 raise Mistake(_busy(self._study, known.owner, known))
             os.ftruncate(fd, 0)
             os.pwrite(fd, owner().encode(), 0)
@@ -75,8 +75,8 @@ def owner() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def _lives(known: StudyRecord) -> bool:
-    """Whether the owner in the record still runs the study."""
+def lives(known: StudyRecord) -> bool:
+    """Whether the owner in the record still runs the study; False for ourselves."""
     host, _, pid = known.owner.rpartition(":")
     if not host or known.owner == owner():
         return False

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -37,11 +38,18 @@ def show(study: Study, result: Result, console: Console) -> None:
             soft_wrap=True,
         )
     if result.interrupted:
-        folder = "" if study.tracking.folder == "runs" else f" --folder {study.tracking.folder}"
         console.print(f"stopped: {result.interrupted}", markup=False, soft_wrap=True)
-        console.print(f"go on with: ablate resume {study.name}{folder}", markup=False, soft_wrap=True)
+        console.print(f"go on with: {command_to_resume(study)}", markup=False, soft_wrap=True)
     elif not result.ran:
         console.print("nothing was left to run: every cell is in the record")
+
+
+def command_to_resume(study: Study) -> str:
+    """`ablate resume`, or `ablate sweep` where the study was stopped before anything was written."""
+    folder = Path(study.tracking.folder)
+    if not (folder / study.name / "study.yaml").exists():
+        return f"ablate sweep {study.source}" + "".join(f" --set {its}" for its in study.overrides)
+    return f"ablate resume {study.name}" + ("" if folder == Path("runs") else f" --folder {folder}")
 
 
 def rows_of(study: Study, result: Result) -> list[CellRow]:

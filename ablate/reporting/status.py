@@ -1,7 +1,6 @@
 """Where studies stand: from the record, or from the spool when MLflow does not answer."""
 
 import os
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from rich.table import Table
 
 from ablate.config import load_study
 from ablate.errors import Mistake
+from ablate.lock import lives
 from ablate.records import StudyRecord
 from ablate.search.identity import kept_file, unpack
 from ablate.search.plan import newest
@@ -19,7 +19,6 @@ from ablate.tracking import Record
 from ablate.writer import deliver
 
 Found = dict[str, Any]
-SILENT_S = 120.0  # without a heartbeat: four of them missed
 
 
 def record_of(folder: Path, study: str | None = None, wait: float = 5.0) -> Record:
@@ -69,11 +68,6 @@ def gather(folder: Path, study: str | None) -> list[Found]:
     return [from_record(record, its, folder) for its in studies]
 
 
-def alive(its: StudyRecord) -> bool:
-    """Whether a process says that it runs the study."""
-    return bool(its.owner) and time.time() - its.heartbeat / 1000 < SILENT_S
-
-
 def from_record(record: Record, its: StudyRecord, folder: Path) -> Found:
     """What the record says of a study."""
     cells = newest(record.cells(its.name)).values()
@@ -87,12 +81,12 @@ def from_record(record: Record, its: StudyRecord, folder: Path) -> Found:
         if c.status == "complete" and "objective" in c.metrics and c.tags.get("ablate.role") != "confirm"
     ]
     best = (max if mode == "max" else min)(done, key=lambda c: c.metrics["objective"], default=None)
-    lives = alive(its)
+    alive = lives(its)
     state = its.tags.get("ablate.status", "running")
     return {
         "study": its.name,
-        "state": "running" if lives and its.status == "RUNNING" else ("interrupted" if state == "running" else state),
-        "owner": its.owner if lives else "",
+        "state": "running" if alive and its.status == "RUNNING" else ("interrupted" if state == "running" else state),
+        "owner": its.owner if alive else "",
         "metric": (search.get("metric") or [""])[0],
         "cells": dict(sorted(counts.items())),
         "best": None if best is None else {"value": best.metrics["objective"], "name": best.name},

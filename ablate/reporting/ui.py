@@ -15,9 +15,10 @@ from pathlib import Path
 from rich.console import Console
 
 from ablate.errors import Mistake
+from ablate.lock import lives
 from ablate.records import StudyRecord
 from ablate.reporting.question import Question
-from ablate.reporting.status import alive, record_of
+from ablate.reporting.status import record_of
 from ablate.reporting.view import link
 from ablate.search.identity import unpack
 from ablate.search.mirror import default_address
@@ -61,14 +62,14 @@ class Ui:
         return link(self.url, self.record, Question.of(unpack(its.tags["ablate.design"])))
 
     def serve(self, console: Console) -> None:
-        """Print the addresses once they answer, and go on until Ctrl-C (or the server ends)."""
-        with self.serving() as process:
+        """Print the addresses once they answer, and go on until Ctrl-C or SIGTERM (or the server ends)."""
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        with contextlib.suppress(KeyboardInterrupt), self.serving() as process:
             for line in self.lines():
                 console.print(line, highlight=False, soft_wrap=True)
             if process is not None:
                 console.print("Ctrl-C ends the server", style="dim")
-                with contextlib.suppress(KeyboardInterrupt):
-                    process.wait()
+                process.wait()
 
     @contextlib.contextmanager
     def serving(self) -> Iterator[subprocess.Popen | None]:
@@ -124,4 +125,4 @@ def end_group(process: subprocess.Popen) -> None:
 
 def running(its: StudyRecord) -> bool:
     """Whether a study runs now, on a Ray that has a dashboard."""
-    return alive(its) and bool(its.tags.get(DASHBOARD))
+    return lives(its) and bool(its.tags.get(DASHBOARD))

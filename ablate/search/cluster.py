@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ablate.errors import Mistake
+from ablate.search.interrupts import as_interrupt
 from ablate.trial import Resources
 
 HEAD, HEADS = "head", 1000.0  # resource of the head node for processes that only wait; see `request`
@@ -18,8 +19,8 @@ TRAIN_DRIVER_CPUS = 0.01  # of the trial process that only waits for its Train w
 def connected(address: str | None, study: str, cpus: float | None = None) -> Iterator[str]:
     """A Ray of our own on this machine, or the cluster at `address`; yields the dashboard's URL (empty without one).
 
-    SIGTERM is treated as SIGINT from here on (Ray replaces the handler, hence after it). Raises Mistake where the
-    cluster cannot be reached.
+    SIGTERM is treated as SIGINT from here on: Ray replaces the caller's handler by one that ends the process.
+    Raises Mistake where the cluster cannot be reached.
     """
     if address is not None:
         os.environ.setdefault("RAY_TRAIN_ENABLE_STATE_TRACKING", "1")
@@ -32,20 +33,19 @@ def connected(address: str | None, study: str, cpus: float | None = None) -> Ite
             options |= {"include_dashboard": True, "num_cpus": cpus, "resources": {HEAD: HEADS}}
         try:
             context = ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
+        except SystemExit as terminated:  # SIGTERM while Ray starts: its handler has ended its processes
+            raise KeyboardInterrupt from terminated
         except (ConnectionError, RuntimeError) as error:
             reason = str(error).strip().partition("\n")[0]
             raise Mistake(f"no Ray cluster at {address!r} ({reason}); leave --address out to start one here") from error
         url = context.dashboard_url or ""
     else:
         url = ray._private.worker.get_dashboard_url() or ""
-    before = signal.getsignal(signal.SIGTERM)
     with contextlib.suppress(ValueError):  # not in the main thread
-        signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+        signal.signal(signal.SIGTERM, as_interrupt)
     try:
         yield f"http://{url}" if url else ""
     finally:
-        with contextlib.suppress(ValueError):
-            signal.signal(signal.SIGTERM, before)
         if started:
             ray.shutdown()
 

@@ -22,16 +22,20 @@ INFRA = {
     "WorkerHealthCheckTimeoutError",
     "WorkerGroupStartupTimeoutError",
     "WorkerGroupStartupFailedError",
+    "PreemptionError",
 }
-PEER_LOST = ("gloo", "nccl", "Connection closed by peer", "Connection reset by peer", "Broken pipe", "Socket closed")
+COLLECTIVE = {"DistBackendError", "DistNetworkError", "DistStoreError"}  # of torch.distributed
+PEER_LOST = ("gloo", "nccl", "connection closed by peer", "connection reset by peer", "broken pipe", "socket closed")
 
 
 def classify(error: BaseException) -> tuple[str, str]:
     """(class, sentence). Classes: diverged, memory, timeout, code, stopped, infra; see `WORST_FIRST`.
 
     Of the failures of a worker group the worst wins, since a dead peer makes every other rank fail as well; an error of
-    the collective library with no other cause is a fault of the machines.
+    the collective library with no other cause is a fault of the machines. What stopped Ray Train's controller (a group
+    that cannot start, say) comes wrapped in a ControllerError.
     """
+    error = getattr(error, "controller_failure", error)
     ranks: dict[int, BaseException] = getattr(error, "worker_failures", None) or {}
     if ranks:
         found = [(*classify_one(its), rank) for rank, its in sorted(ranks.items())]
@@ -52,16 +56,23 @@ def classify_one(error: BaseException) -> tuple[str, str]:
     if isinstance(error, torch.OutOfMemoryError):
         return "memory", why
     if isinstance(error, OSError) and error.errno in DISK_FULL:
-        return "stopped", f"the disk is full: {error.strerror} (errno {error.errno}) while writing a checkpoint"
+        return "stopped", full_disk(error)
     if isinstance(error, Mistake):
         return "code", str(error)
     if out_of_host_memory(error):
         return "memory", why
     if isinstance(error, ConnectionError | TimeoutError) or names(error) & INFRA:
         return "infra", why
-    if isinstance(error, RuntimeError) and any(text in str(error) for text in PEER_LOST):
+    if names(error) & COLLECTIVE:
+        return "collateral", why
+    if isinstance(error, RuntimeError) and any(text in str(error).lower() for text in PEER_LOST):
         return "collateral", why
     return "code", why
+
+
+def full_disk(error: OSError) -> str:
+    """The sentence about a full disk: which file, and what the system said."""
+    return f"the disk is full: {error.strerror} (errno {error.errno}) while writing {error.filename or 'a file'}"
 
 
 def names(error: BaseException) -> set[str]:

@@ -5,6 +5,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from ablate.search.interrupts import Orderly
+
 RETRIES = 3  # of a trial lost to the machines; the only retry layer there is
 
 
@@ -20,8 +22,8 @@ def run_tuner(
     scheduler: Any = None,
     searcher: Any = None,
     cells: list[dict[str, Any]] | None = None,
-) -> None:
-    """Run the cells of a list in order, or `samples` suggestions; returns when all have ended or on SIGINT.
+) -> bool:
+    """Run the cells of a list in order, or `samples` suggestions; False if SIGINT has ended it before.
 
     Nothing is read from Tune's own results: the callbacks have seen everything, and the scratch folder is deleted.
     """
@@ -33,26 +35,31 @@ def run_tuner(
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(2, concurrent))
     trainable = wrap_function(trial, name=f"{study} trial")
     trainable.__name__ = f"{study} trial"
+    orderly = Orderly()
     try:
-        tune.Tuner(
-            tune.with_resources(trainable, request),
-            param_space={} if cells is None else {"cell": tune.grid_search(cells)},
-            tune_config=tune.TuneConfig(
-                num_samples=samples,
-                search_alg=searcher,
-                scheduler=scheduler,
-                max_concurrent_trials=concurrent,
-                reuse_actors=reuse,
-                trial_name_creator=lambda its: its.trial_id,
-                trial_dirname_creator=lambda its: its.trial_id,
-            ),
-            run_config=tune.RunConfig(
-                name=study,
-                storage_path=str(scratch),
-                callbacks=callbacks,
-                verbose=0,
-                failure_config=tune.FailureConfig(max_failures=RETRIES),
-            ),
-        ).fit()
+        with orderly.watching():
+            tune.Tuner(
+                tune.with_resources(trainable, request),
+                param_space={} if cells is None else {"cell": tune.grid_search(cells)},
+                tune_config=tune.TuneConfig(
+                    num_samples=samples,
+                    search_alg=searcher,
+                    scheduler=scheduler,
+                    max_concurrent_trials=concurrent,
+                    reuse_actors=reuse,
+                    trial_name_creator=lambda its: its.trial_id,
+                    trial_dirname_creator=lambda its: its.trial_id,
+                ),
+                run_config=tune.RunConfig(
+                    name=study,
+                    storage_path=str(scratch),
+                    callbacks=callbacks,
+                    verbose=0,
+                    failure_config=tune.FailureConfig(max_failures=RETRIES),
+                ),
+            ).fit()
+    except KeyboardInterrupt:
+        return False
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+    return not orderly.called

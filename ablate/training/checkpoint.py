@@ -21,13 +21,19 @@ class FolderBusy(ConnectionError):
 
 
 def save(folder: Path, name: str, state: dict[str, Any]) -> None:
-    """Write `<folder>/<name>.pt` atomically. Raises OSError (ENOSPC, EDQUOT, EFBIG); the previous file then stays."""
+    """Write `<folder>/<name>.pt` atomically.
+
+    Raises OSError with the path (ENOSPC, EDQUOT, EFBIG); the previous file then stays.
+    """
     partial = folder / f".{name}.partial"
-    with open(partial, "wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, folder / f"{name}.pt")
+    try:
+        with open(partial, "wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, folder / f"{name}.pt")
+    except OSError as error:  # a write to an open file does not say to which
+        raise OSError(error.errno, error.strerror or str(error), str(partial)) from error
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
