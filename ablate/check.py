@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,7 +15,7 @@ import torch
 from ablate.cost import Cost, estimate
 from ablate.data.dataset import Data, load_data, prepared
 from ablate.errors import Mistake
-from ablate.records import CellRecord
+from ablate.records import CellRecord, StudyRecord
 from ablate.registry import DATASETS, MODELS
 from ablate.search import cluster, identity
 from ablate.search.known import Known
@@ -22,6 +23,7 @@ from ablate.search.plan import Planner, final, newest
 from ablate.search.space import grid
 from ablate.study import Study
 from ablate.tracking import Record
+from ablate.training.measures import check_measures
 from ablate.trial import Trial
 
 CORNERS = 64  # combinations of model options that are built
@@ -37,6 +39,7 @@ class Plan:
     mistakes: list[str] = field(default_factory=list)
     data: Data | None = None
     cells: list[CellRecord] | None = None  # of all studies in the record
+    linked: list[StudyRecord] = field(default_factory=list)  # configuration runs of this study
     complete: bool = False  # according to the record
     parameters: dict[str, list[int]] = field(default_factory=dict)  # model -> number of parameters over the space
     fits: bool = False  # whether a trial can run at all
@@ -72,7 +75,7 @@ class Plan:
             mine = newest(its for its in self.cells if its.study == self.study.name)
             roles = Counter(its.tags.get("ablate.role") for its in mine.values() if final(its))
             return roles["search"] + roles["grid"], roles["confirm"]
-        known = Known(Planner(self.study, self.data.digest), self.cells)
+        known = Known(Planner(self.study, self.data.digest), self.cells, self.linked)
         return searched_before(self.study, known), confirmed_before(self.study, known)
 
     def left(self) -> tuple[int, int]:
@@ -97,13 +100,16 @@ def examine(study: Study, probe: bool = True, address: str | None = None, cpus: 
     folder = attempt(lambda: writable_folder(study))
     record = attempt(lambda: open_existing(study)) if folder else None
     if record is not None:
-        plan.cells, known = record.cells(), record.study(study.name)
+        plan.cells, plan.linked, known = record.cells(), record.arms(study.name), record.study(study.name)
         plan.complete = identity.complete(study, known)
         attempt(lambda: None if known is None else identity.check_same(study, known))
     before = len(plan.mistakes)
     base = study.base.data
     if attempt(lambda: prepared((base.name, base.options))):
         plan.data = attempt(lambda: load_data((base.name, base.options)))
+    if plan.data is not None:
+        for trial in (study.base, *study.baselines.values()):
+            attempt(partial(check_measures, trial, plan.data, study.search.metric if study.search else ()))
     readable = len(plan.mistakes) == before
     fits = attempt(lambda: trials_at_once(study, address, cpus))
     plan.fits, plan.at_once = fits is not None, fits or 1

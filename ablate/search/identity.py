@@ -46,7 +46,8 @@ def digest(study: Study) -> str:
 
 def tags(study: Study) -> dict[str, str]:
     """What the study's run says of its design: packed, since tags are short, and readable as an artifact."""
-    packed = base64.b85encode(zlib.compress(compact(study.plain()).encode(), 9)).decode()
+    plain = json.dumps(study.plain(), separators=(",", ":"))  # not sorted: tables keep the order of the file
+    packed = base64.b85encode(zlib.compress(plain.encode(), 9)).decode()
     return {"ablate.design": packed, "ablate.overrides": json.dumps(list(study.overrides))}
 
 

@@ -48,6 +48,12 @@ class Submitted:
     id: str
     status: str
     new: bool  # submitted just now
+    url: str  # of the cluster's dashboard
+
+    @property
+    def follow(self) -> str:
+        """The command that shows its log."""
+        return f"ablate logs {self.id} --follow" + ("" if self.url == ADDRESS else f" --address {self.url}")
 
 
 def read_job(file: Path) -> Job:
@@ -89,17 +95,18 @@ def submit(file: Path, address: str | None = None, name: str | None = None, sett
     name = name or job.name or study.name
     if not NAME.fullmatch(name):
         raise Mistake(f"a job cannot be named {name!r}; letters, digits, '-', '_' and '.' are fine")
-    with speaking(address, job.address) as client:
+    url = address_of(address, job.address)
+    with speaking(url) as client:
         running = next((its for its in named(client, name) if its.status in RUNNING), None)
         if running is not None:
-            return Submitted(running.submission_id, str(running.status.value), False)
+            return Submitted(running.submission_id, str(running.status.value), False, url)
         done = client.submit_job(
             entrypoint=entrypoint(job, settings),
             submission_id=free_id(client, name),
             runtime_env=job.runtime_env | {"env_vars": ENVIRONMENT | job.env_vars},
             metadata={"name": name, "study": study.name},
         )
-        return Submitted(done, "PENDING", True)
+        return Submitted(done, "PENDING", True, url)
 
 
 def here(study: str, file: Path) -> Path:
@@ -133,14 +140,15 @@ def named(client: Any, name: str) -> list[Any]:
     return sorted(mine, key=lambda its: its.start_time or 0)
 
 
-@contextlib.contextmanager
-def speaking(address: str | None, written: str = "") -> Iterator[Any]:
-    """A client of the Jobs API; what goes wrong inside becomes a Mistake.
+def address_of(given: str | None, written: str = "") -> str:
+    """URL of the cluster's dashboard: `--address`, RAY_API_SERVER_ADDRESS, the jobs file's, or this machine's."""
+    chosen = given or os.environ.get("RAY_API_SERVER_ADDRESS") or written or ADDRESS
+    return (chosen if "://" in chosen else f"http://{chosen}").rstrip("/")
 
-    The address: `--address`, RAY_API_SERVER_ADDRESS, the jobs file, this machine.
-    """
-    chosen = address or os.environ.get("RAY_API_SERVER_ADDRESS") or written or ADDRESS
-    url = chosen if "://" in chosen else f"http://{chosen}"
+
+@contextlib.contextmanager
+def speaking(url: str) -> Iterator[Any]:
+    """A client of the Jobs API at an address; what goes wrong inside becomes a Mistake."""
     reachable(url)
     from ray.exceptions import AuthenticationError
     from ray.job_submission import JobSubmissionClient
@@ -183,13 +191,14 @@ def unauthorised(url: str, reason: str) -> str:
 
 def logs(name: str, follow: bool, address: str | None = None) -> Iterator[str]:
     """The log of the newest job of a name, piece by piece; with `follow` until the job ends. Raises Mistake."""
-    with speaking(address) as client:
-        yield from tail(client, newest(client, name)) if follow else [client.get_job_logs(newest(client, name))]
+    with speaking(address_of(address)) as client:
+        job = newest(client, name)
+        yield from tail(client, job) if follow else [client.get_job_logs(job)]
 
 
 def outcome(name: str, address: str | None = None) -> str:
     """Status of the newest job of a name: PENDING, RUNNING, SUCCEEDED, FAILED, STOPPED."""
-    with speaking(address) as client:
+    with speaking(address_of(address)) as client:
         return str(client.get_job_status(newest(client, name)).value)
 
 
@@ -201,7 +210,8 @@ def newest(client: Any, name: str) -> str:
     every = [its.submission_id for its in client.list_jobs() if its.submission_id]
     if name in every:
         return name
-    raise Mistake(unknown("job", name, sorted(every)) if every else f"unknown job {name!r}; the cluster has none")
+    there = f"known: {', '.join(sorted(every))}" if every else "it has none"
+    raise Mistake(f"unknown job {name!r} on the cluster at {os.environ['RAY_API_SERVER_ADDRESS']} ({there})")
 
 
 def tail(client: Any, job: str) -> Iterator[str]:
