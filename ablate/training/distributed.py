@@ -1,6 +1,12 @@
-"""The two-worker and many-worker executor: the same cell inside Ray Train. The only file that imports ray.train."""
+"""The two-worker and many-worker executor: the same cell inside Ray Train. The only file that imports ray.train.
 
-from typing import Any
+Three processes read it: the trial process and Train's controller, which only wait, and each worker, which trains: what
+only a worker needs is imported there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import ray
@@ -10,10 +16,11 @@ import ray.util
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
-from torch import nn
 
-from ablate.training.cell import run_cell
-from ablate.training.step import Step
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ablate.training.step import Step
 
 COLLECTIVE_TIMEOUT_S = 300
 GROUP_TRIES = 3  # how often a worker group may fail to start, or be preempted
@@ -39,7 +46,7 @@ def run(config: dict[str, Any]) -> None:
             name=f"{config['key']}-{uuid4().hex[:6]}",
             storage_path=config["scratch"],
             callbacks=[TuneReportCallback()],  # type: ignore[list-item]
-            failure_config=FailureConfig(
+            failure_config=FailureConfig(  # type: ignore[call-arg]
                 max_failures=0, controller_failure_limit=GROUP_TRIES, max_preemption_failures=GROUP_TRIES
             ),
         ),
@@ -48,6 +55,8 @@ def run(config: dict[str, Any]) -> None:
 
 def worker(config: dict[str, Any]) -> None:
     """What every rank does; raises freely. Reports carry the placement group, for the janitor to remove."""
+    from ablate.training.cell import run_cell
+
     group = ray.util.get_current_placement_group().id.hex()  # type: ignore[union-attr]
     context = ray.train.get_context()
     run_cell(

@@ -1,4 +1,4 @@
-"""One cell on two ranks (gloo, without Ray): ranks equal, the result that of one worker, restarts exact, faults shared."""
+"""One cell on two ranks (gloo, no Ray): ranks equal, the result that of one worker, restarts exact, faults shared."""
 
 import tempfile
 import time
