@@ -162,22 +162,22 @@ class Phases:
         from ablate.search.tuning import run_tuner
 
         recorder.on_full_disk = lambda: self.stop(recorder.full_disk or "disk full")
-        run_tuner(
+        stopped_early = searcher is not None and self.search.scheduler is not None
+        whole = run_tuner(
             study=self.study.name,
             callbacks=[recorder, Janitor()],
             request=cluster.request(resources),
             concurrent=cluster.concurrency(resources),
             scratch=self.folder / "spool" / "ray",
             samples=samples,
-            reuse=resources.workers == 1,
+            reuse=resources.workers == 1 or not stopped_early,  # a trial that waits for Ray Train cannot be stopped
             scheduler=scheduler,
             searcher=searcher,
             cells=cells,
         )
         missing = samples if searcher is not None else len(cells or [])
         ended = [out for out in recorder.outcomes.values() if out.status != "stopped"]
-        cut_short = bool(recorder.running) or self.stop.reason or (cells is not None and len(ended) < missing)
-        if cut_short:
+        if not whole or recorder.running or self.stop.reason or (cells is not None and len(ended) < missing):
             reason = self.stop.reason or "interrupted"
             recorder.stop_running(reason)
             self.result.full_disk = recorder.full_disk is not None
