@@ -8,6 +8,7 @@ from typing import Any
 from ray.tune import Callback
 
 from ablate.records import now
+from ablate.search.failures import full_disk
 from ablate.search.plan import Outcome, address
 from ablate.search.progress import Board
 from ablate.spool import Spool
@@ -35,6 +36,7 @@ class Recorder(Callback):
         self.running: dict[str, dict[str, Any]] = {}  # cell key -> configuration
         self.history: dict[str, dict[int, float]] = {}
         self.full_disk: str | None = None
+        self.unwritable = False  # the spool
         self.on_full_disk: Callable[[], None] = lambda: None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -47,7 +49,7 @@ class Recorder(Callback):
         if cell["cell"] not in self.running:
             self.running[cell["cell"]] = cell
             for event in self.describe(cell):
-                self.spool.append(event)
+                self._note(event)
             self.board.start(cell)
 
     def on_trial_result(
@@ -62,7 +64,7 @@ class Recorder(Callback):
         values = numbers(result)
         self.history.setdefault(cell, {})[result["epoch"]] = values["objective"]
         event = {"event": "metrics", "epoch": result["epoch"], "values": values, "at": result["at"]}
-        self.spool.append(event | address(trial.config["cell"]))
+        self._note(event | address(trial.config["cell"]))
         self.board.report(trial.config["cell"], result["epoch"], values["objective"])
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -74,8 +76,7 @@ class Recorder(Callback):
             self._end(cell, "failed", {}, "code", "the trial ended without a report")
         elif kind == "stopped":
             self._end(cell, "stopped", {}, kind, why)
-            self.full_disk = why
-            self.on_full_disk()
+            self._full(why)
         elif kind:
             self._end(cell, "failed", {}, kind, why)
         else:
@@ -97,6 +98,21 @@ class Recorder(Callback):
         for cell in list(self.running.values()):
             self._end(cell, "stopped", {}, "stopped", why)
 
+    def _note(self, event: dict[str, Any]) -> None:
+        """Into the spool. A full disk ends the sweep; nothing more is noted then: `resume` repeats the last reports."""
+        if self.unwritable:
+            return
+        try:
+            self.spool.append(event)
+        except OSError as error:
+            self.unwritable = True
+            self._full(full_disk(OSError(error.errno, error.strerror, str(self.spool.file))))
+
+    def _full(self, why: str) -> None:
+        if self.full_disk is None:
+            self.full_disk = why
+            self.on_full_disk()
+
     def _end(
         self, cell: dict[str, Any], status: str, values: dict[str, float], failure: str = "", why: str = ""
     ) -> None:
@@ -104,13 +120,13 @@ class Recorder(Callback):
         self.running.pop(key, None)
         artifacts = Path(cell["folder"]) / ARTIFACTS
         if artifacts.is_dir() and status in ("complete", "failed"):
-            self.spool.append({"event": "artifact", **address(cell), "path": str(artifacts)})
+            self._note({"event": "artifact", **address(cell), "path": str(artifacts)})
         reported = self.history.get(key, {})
         if reported:
-            self.spool.append({"event": "tags", **address(cell), "tags": {"ablate.epochs": str(max(reported))}})
+            self._note({"event": "tags", **address(cell), "tags": {"ablate.epochs": str(max(reported))}})
         end = {"event": "end", **address(cell), "status": status, "at": now()}
-        self.spool.append(end | {k: v for k, v in {"failure": failure, "why": why}.items() if v})
-        self.spool.append({"event": "end", "arm": cell["signature"], "status": status, "at": now()})
+        self._note(end | {k: v for k, v in {"failure": failure, "why": why}.items() if v})
+        self._note({"event": "end", "arm": cell["signature"], "status": status, "at": now()})
         history = tuple(sorted((e, v) for e, v in reported.items() if math.isfinite(v)))
         self.outcomes[key] = Outcome(key, status, values, failure, why, None, history)
         self.board.end(cell, self.outcomes[key])
