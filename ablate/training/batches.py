@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ablate.data.dataset import Split
+from ablate.errors import Mistake
 from ablate.random import Draws, permutation
 from ablate.training.gather import all_gather
 from ablate.trial import Trial
@@ -27,10 +28,15 @@ class Place:
 
 
 def shares(split: Split, trial: Trial, place: Place, epoch: int) -> Iterator[Batch]:
-    """This worker's share of each global batch. An incomplete last batch is left out, unless it is the only one."""
+    """This worker's share of each global batch. An incomplete last batch is left out, unless it is the only one.
+
+    Raises Mistake where there is less than a window for each worker.
+    """
     order = permutation(split.n, trial.train.seed, "order", epoch)
     size = min(trial.train.batch_size, split.n // place.world * place.world)
     local = size // place.world
+    if local == 0:
+        raise Mistake(f"{split.n} training window for {place.world} workers; lower resources.workers")
     rows = slice(place.rank * local, (place.rank + 1) * local)
     steps = split.n // size
     gather = all_gather if place.world > 1 else alone

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ablate.errors import Mistake
+from ablate.registry import LOSSES
 from ablate.trial import Trial
 
 Report = dict[str, Any]
@@ -34,9 +35,8 @@ def advance(progress: Progress, values: Report, trial: Trial) -> None:
     train = trial.train
     progress.epoch += 1
     value = values.get(train.select)
-    if value is None and progress.best is None:
-        measured = ", ".join(name for name in values if name.startswith("valid/"))
-        raise Mistake(f"{train.select}, which the best epoch is chosen by, is not measured here (measured: {measured})")
+    if progress.epoch == 1:
+        check_measured(values, trial)
     if value is not None and better(value, progress.best, train.select_mode):
         progress.best, progress.best_epoch = value, progress.epoch
     watched = values.get(train.stop_on)
@@ -47,6 +47,18 @@ def advance(progress: Progress, values: Report, trial: Trial) -> None:
         progress.stop_best, progress.stale = watched, 0
     elif progress.epoch >= warm_at(trial):
         progress.stale += 1
+
+
+def check_measured(values: Report, trial: Trial) -> None:
+    """Raise Mistake if the first epoch, which has all metrics, lacks what a run is judged by."""
+    train = trial.train
+    needed = {"the best epoch is chosen by": train.select}
+    if train.patience is not None:
+        needed["patience watches"] = train.stop_on
+    for purpose, name in needed.items():
+        if name not in values:
+            measured = ", ".join(its for its in values if its.startswith("valid/"))
+            raise Mistake(f"{name}, which {purpose}, is not measured here (measured: {measured})")
 
 
 def warm_at(trial: Trial) -> float:
@@ -60,7 +72,6 @@ def better(value: float, best: float | None, mode: str) -> bool:
 
 
 def direction(metric: str) -> str:
-    """`max` for the ELBO and the accuracies, `min` for costs and error rates."""
+    """`max` for the ELBO and the accuracies, `min` for loss terms and error rates."""
     name = metric.rpartition("/")[2]
-    costs = ("recon", "kl_", "scc", "cyclic", "mi", "total", "eer", "mse")
-    return "min" if name.startswith(costs) else "max"
+    return "min" if name in LOSSES or name.startswith(("total", "eer", "mse")) else "max"

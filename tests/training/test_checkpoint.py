@@ -33,7 +33,7 @@ def test_without_a_file_there_is_nothing(tmp_path: Path) -> None:
 def test_a_full_disk_is_an_os_error_and_the_file_before_stays(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, "last", values(1))
     (tmp_path / ".last.partial").symlink_to("/dev/full")
-    with pytest.raises(OSError) as caught:
+    with pytest.raises(OSError, match="No space left") as caught:
         checkpoint.save(tmp_path, "last", values(2))
     assert caught.value.errno == errno.ENOSPC
     assert checkpoint.last_epoch(tmp_path, CELL) == 1
