@@ -15,6 +15,7 @@ from ablate.data.dataset import Data, load_data
 from ablate.models.vae import VAE, VAEOptions
 from ablate.registry import LOSSES, MODELS, NoOptions
 from ablate.training import checkpoint
+from ablate.training.batches import Place
 from ablate.training.cell import run_cell
 from ablate.trial import Trial
 
@@ -23,7 +24,9 @@ BOUND = {"recon": {"weight": 1.0}, "kl_f": {"weight": 1.0}, "kl_z": {"weight": 1
 EXTRA = {"scc": {"weight": 0.5}, "cyclic": {"weight": 0.1}, "mi": {"weight": 0.5}}
 CELL = "c" * 64
 UNEQUAL = ("at", "notes", "system/wall_seconds", "system/cpu_seconds", "system/peak_memory_mb")  # from run to run
+CPU = torch.device("cpu")
 Report = dict[str, Any]
+Register = Callable[[str, Callable[..., Tensor]], None]  # of the fixture `term`
 
 
 def plain(loss: dict[str, Any] | None = None, model: dict[str, Any] | None = None, **train: Any) -> dict[str, Any]:
@@ -45,6 +48,11 @@ def trial(loss: dict[str, Any] | None = None, model: dict[str, Any] | None = Non
 def data() -> Data:
     """The prepared data that all cells here see."""
     return load_data((trial().data.name, trial().data.options))
+
+
+def place(rank: int = 0, world: int = 1) -> Place:
+    """A process that keeps no files."""
+    return Place(Path(), CELL, rank, world)
 
 
 class Killed(BaseException):
@@ -124,7 +132,7 @@ def dropping(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 @pytest.fixture
-def term(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[..., Tensor]], None]:
+def term(monkeypatch: pytest.MonkeyPatch) -> Register:
     """Registers a loss term for one test: `term(name, value)`."""
     LOSSES.names()
     monkeypatch.setattr(LOSSES, "_entries", dict(LOSSES._entries))
