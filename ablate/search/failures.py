@@ -40,7 +40,7 @@ def classify(error: BaseException) -> tuple[str, str]:
     if ranks:
         found = [(*classify_one(its), rank) for rank, its in sorted(ranks.items())]
         kind, why, rank = min(found, key=lambda one: WORST_FIRST.index(one[0]))
-        why = f"{why} (rank {rank})"
+        why = why if kind == "diverged" else f"{why} (rank {rank})"  # what diverges does so on all ranks
     else:
         kind, why = classify_one(error)
     return ("infra" if kind == "collateral" else kind), why

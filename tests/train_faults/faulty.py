@@ -1,0 +1,54 @@
+"""A plugin with one loss term that fails where it is told to; loaded only in the processes of the studies below."""
+
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import Tensor
+
+from ablate.registry import LOSSES
+
+STEPS = 4  # per epoch, of the study in stage.py
+
+
+@dataclass(frozen=True)
+class FaultOptions:
+    """What goes wrong, and what the test learns of it. A run adds a line (kind, rank, pid) to the file `log`."""
+
+    kind: Literal["none", "nan", "raise"] = "none"
+    epoch: int = 3
+    rank: int = 1
+    value: float = 0.0  # of the term on validation data
+    pace: float = 0.0  # seconds that every training step takes at least
+    log: str = field(default="", metadata={"identity": False})
+
+
+@LOSSES("fault", options=FaultOptions, needs={"static"})
+def fault(model: Any, batch: Any, out: Any, *, options: FaultOptions) -> Tensor:
+    """Nothing, until the epoch in which one rank fails, (B,)."""
+    nothing = 0.0 * out.sample["f"].sum(1)
+    if batch.draw.prefix:  # evaluation
+        return nothing + options.value
+    rank = int(batch.draw.rows.start > 0)
+    step = batch.draw.index[0]
+    note(options, rank)
+    time.sleep(options.pace)
+    if rank == options.rank and step >= STEPS * (options.epoch - 1):
+        if options.kind == "raise":
+            raise ValueError(f"a mistake in the code of rank {rank}")
+        if options.kind == "nan":
+            return nothing + float("nan")
+    return nothing
+
+
+_noted: set[str] = set()
+
+
+def note(options: FaultOptions, rank: int) -> None:
+    """Tell the test, once per process and kind, who trains."""
+    if options.log and options.kind not in _noted:
+        _noted.add(options.kind)
+        with Path(options.log).open("a") as file:
+            file.write(f"{options.kind} {rank} {os.getpid()}\n")

@@ -1,0 +1,105 @@
+"""Studies with two workers per trial, run by `ablate sweep` on a Ray cluster that the test owns and can look into."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from faults.scene import NAME, Running, Scene, epoch, until
+from ray.cluster_utils import Cluster
+
+EPOCHS = 8
+STUDY = """\
+name: {name}
+data: {{name: simvowels, utterances: [8, 6, 6], segments: 20}}
+model: {{name: dsae, hidden: 8, f_dim: 4, z_dim: 2}}
+loss: {{recon: 1, kl_f: 1, kl_z: 1, fault: {{weight: 1, options: {{{fault}}}}}}}
+train: {{epochs: {epochs}, batch_size: 32}}
+search: {{{search}}}
+resources: {{workers: {workers}, cpus_per_worker: {cpus}}}
+tracking: {{optuna: {journal}}}
+"""
+GRID = "algorithm: grid, metric: valid/recon, mode: min"
+
+
+class Stage:
+    """One study: the sweep that runs it, who trains, and what Ray is left with."""
+
+    def __init__(self, folder: Path, migrated: Path, cluster: Cluster | None = None, **options: Any):
+        """`options`: of the study's text; `fault` those of the term, `search` the section."""
+        self.log, self.journal, self.cluster = folder / "who", folder / "optuna.journal", cluster
+        its = {"search": GRID, "epochs": EPOCHS, "workers": 2, "cpus": 1} | options
+        its["fault"] = f"log: {self.log}, {its['fault']}"
+        text = STUDY.format(name=NAME, journal=self.journal, **its)
+        self.scene = Scene(folder / "scene", migrated, text, ABLATE_RECORD_WAIT="5")
+        self.epochs = its["epochs"]
+        self.sweep: Running | None = None
+
+    def start(self, *words: str) -> Running:
+        """Begin the sweep, on the cluster where there is one."""
+        at = ["--address", self.cluster.address] if self.cluster else []
+        self.sweep = self.scene.start("sweep", "study.yaml", *at, *words)
+        return self.sweep
+
+    def until(self, condition: Callable[[], Any], what: str) -> Any:
+        """Wait while the sweep runs."""
+        assert self.sweep is not None
+        return self.sweep.until(condition, what)
+
+    def end(self) -> int:
+        """Exit status of the sweep."""
+        assert self.sweep is not None
+        return self.sweep.end()
+
+    @property
+    def output(self) -> str:
+        assert self.sweep is not None
+        return self.sweep.output
+
+    # ---- who trains
+
+    def started(self, kind: str = "none") -> list[tuple[int, int]]:
+        """(rank, pid) of every worker process that has trained a step of this kind, in order."""
+        if not self.log.exists():
+            return []
+        lines = [line.split() for line in self.log.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        return [(int(rank), int(pid)) for its, rank, pid in lines if its == kind]
+
+    def pid(self, rank: int, number: int = 0) -> int | None:
+        """Worker process of a rank in the group of this number, once it trains."""
+        pids = [pid for its, pid in self.started() if its == rank]
+        return pids[number] if len(pids) > number else None
+
+    def cell(self, number: int = 0) -> Path | None:
+        """Folder of the cell of this number, once it is there."""
+        cells = self.scene.cells()
+        return cells[number] if len(cells) > number else None
+
+    def reached(self, at_least: int, number: int = 0) -> bool:
+        """Whether the checkpoint of a cell has so many epochs."""
+        its = self.cell(number)
+        return its is not None and epoch(its) >= at_least
+
+    def kill(self, pid: int) -> None:
+        """SIGKILL to one process, while the cell still trains."""
+        cell = self.cell(len(self.scene.cells()) - 1)
+        assert cell is not None and epoch(cell) < self.epochs, "too late: the cell has ended"
+        os.kill(pid, signal.SIGKILL)
+
+    # ---- what is left
+
+    def groups(self) -> dict[str, str]:
+        """State of every placement group of the cluster."""
+        assert self.cluster is not None
+        return states(self.cluster)
+
+
+def states(cluster: Cluster) -> dict[str, str]:
+    """Placement group -> state, from the GCS."""
+    return {key: its["state"] for key, its in cluster.global_state.placement_group_table().items()}
+
+
+def all_removed(cluster: Cluster) -> None:
+    """No placement group is left; the last one may take a moment to go."""
+    until(lambda: set(states(cluster).values()) == {"REMOVED"}, f"all groups REMOVED: {states(cluster)}", 20)
