@@ -1,5 +1,6 @@
 """What a study would do, before it does anything: all mistakes, the plan, what the record has, and what it costs."""
 
+import contextlib
 import itertools
 import os
 import re
@@ -14,18 +15,21 @@ import torch
 
 from ablate.cost import Cost, estimate
 from ablate.data.dataset import Data, load_data, prepared
+from ablate.data.items import BadItem, Dropped
 from ablate.errors import Mistake
 from ablate.records import CellRecord, StudyRecord
 from ablate.registry import DATASETS, MODELS
 from ablate.search import cluster, identity
 from ablate.search.known import Known
 from ablate.search.plan import Planner, final, newest
+from ablate.search.runner import writable_folder
 from ablate.search.space import grid
 from ablate.study import Study
 from ablate.tracking import Record
 from ablate.training.measures import check_measures
 from ablate.trial import Trial
 
+TRIED = 5  # items that are read for the shape of a frame
 CORNERS = 64  # combinations of model options that are built
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 Value = TypeVar("Value")
@@ -114,7 +118,7 @@ def examine(study: Study, probe: bool = True, address: str | None = None, cpus: 
     fits = attempt(lambda: trials_at_once(study, address, cpus))
     plan.fits, plan.at_once = fits is not None, fits or 1
     plan.where = f"the cluster at {address}" if address else "this machine"
-    frame = frame_of(study, plan.data) if readable else None
+    frame = attempt(lambda: frame_of(study, plan.data)) if readable else None
     if frame is not None:
         plan.parameters = attempt(lambda: count_parameters(study, frame)) or {}
     plan.unknown_cost = no_probe(plan, probe)
@@ -131,15 +135,6 @@ def no_probe(plan: Plan, probe: bool) -> str:
     if plan.data is None:
         return "the data are not prepared yet; the first sweep prepares them"
     return "" if probe else "--no-probe"
-
-
-def writable_folder(study: Study) -> bool:
-    """Whether the study's folder could be made and written; raises Mistake with what is in the way."""
-    folder = Path(study.tracking.folder).resolve() / study.name
-    place = next(its for its in (folder, *folder.parents) if its.exists())
-    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
-        raise Mistake(f"the folder {folder} cannot be written ({place}); set tracking.folder to one that can")
-    return True
 
 
 def open_existing(study: Study) -> Record | None:
@@ -164,11 +159,14 @@ def trials_at_once(study: Study, address: str | None, cpus: float | None) -> int
 
 
 def frame_of(study: Study, data: Data | None) -> tuple[int, ...] | None:
-    """Shape of a frame: from the prepared data, else from the options; None where only the data can tell."""
+    """Shape of a frame: from the prepared data, else from the first item that can be read; raises Mistake."""
     if data is not None:
         return data.frame
-    frame: tuple[int, ...] | None = DATASETS[study.base.data.name].make(study.base.data.options).frame
-    return frame
+    dataset = DATASETS[study.base.data.name].make(study.base.data.options)
+    for item in dataset.items()[:TRIED]:
+        with contextlib.suppress(BadItem, Dropped):
+            return tuple(dataset.load(item).x.shape[1:])
+    return None
 
 
 def count_parameters(study: Study, frame: tuple[int, ...]) -> dict[str, list[int]]:

@@ -69,7 +69,10 @@ class AudioFolder:
         """The folder; raises Mistake where there is none."""
         root = Path(self.options.root).expanduser().absolute()
         if not root.is_dir():
-            raise Mistake(f"data.root: {root} is {'no folder' if root.exists() else 'missing'}.")
+            raise Mistake(
+                f"data.root: {root} is {'no folder' if root.exists() else 'missing'}; name the folder of the recordings"
+                " there, or with --set data.root=FOLDER."
+            )
         return root
 
     @cached_property

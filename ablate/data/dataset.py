@@ -126,6 +126,15 @@ class Data:
     dataset: Dataset = field(repr=False)
     train_frames: list[np.ndarray] = field(repr=False)  # raw frames of each training item, mapped
 
+    def summary(self) -> str:
+        """What was found, left out and split in which way: a page of text for the record."""
+        splits = {"train": self.train, "valid": self.valid, "test": self.test}
+        sizes = [
+            f"{name}: {len(its.items)} items, {its.n} windows of {its.window} frames" for name, its in splits.items()
+        ]
+        head = [f"{self.report.total} items found", *sizes, f"digest {self.digest}"]
+        return "".join(f"{line}\n" for line in [*head, *self.report.lines()])
+
     def mean_frame(self) -> torch.Tensor:
         """Mean of the normalised training frames, (*frame) float32; zero for standardised features."""
         if self.scaling.kind == "standard":

@@ -92,7 +92,10 @@ class LpcSprites:
         """One item per sequence; raises Mistake for a missing or empty root."""
         root = Path(self.options.root).expanduser().absolute()
         if not root.is_dir():
-            raise Mistake(f"data.root: {root} is {'no folder' if root.exists() else 'missing'}.")
+            raise Mistake(
+                f"data.root: {root} is {'no folder' if root.exists() else 'missing'}; name the folder of the sprites"
+                " there, or with --set data.root=FOLDER."
+            )
         packed = {split: root / name for split, name in NPZ.items() if (root / name).is_file()}
         items = [item for split, path in packed.items() for item in _packed_items(split, path)]
         items = items or _file_items(root)

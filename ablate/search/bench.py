@@ -16,7 +16,7 @@ from rich.console import Console
 from ablate.config import load_study
 from ablate.lock import Lock
 from ablate.search import cluster
-from ablate.search.runner import Flags, Sweep, open_record, study_folder
+from ablate.search.runner import Flags, Sweep, open_record, study_folder, usable_data
 
 STUDY = """\
 name: {name}
@@ -43,11 +43,13 @@ class Round:
 def one_worker(rounds: int = 3, trials: int = 24) -> dict[str, Any]:
     """Seconds per trial of a real one-worker search besides training, and per empty Tune trial in a reused actor.
 
-    One trial at a time; rounds of a whole search and of as many empty trials in turn, on one running Ray.
+    One trial at a time; rounds of a whole search and of as many empty trials in turn, on one running Ray. An empty
+    trial imports torch, as no training can do without; `bare_s` is that of one which does not.
     """
     with _bench(cpus=1) as folder:
         empty_trials(2)
-        return _compare(rounds, lambda: empty_trials(trials), lambda n: searched_trials(ONE, trials, n, folder))
+        figures = _compare(rounds, lambda: empty_trials(trials), lambda n: searched_trials(ONE, trials, n, folder))
+        return figures | {"bare_s": median(empty_trials(trials, bare=True).mean for _ in range(rounds))}
 
 
 def two_workers(rounds: int = 3, trials: int = 3) -> dict[str, Any]:
@@ -96,8 +98,10 @@ def searched_trials(workers: int, trials: int, number: int, folder: Path) -> Rou
     study = load_study(file)
     record, place = open_record(study), study_folder(study)
     with Lock(place / "spool", study.name, record) as lock:
-        its = Sweep(study, Flags(fresh=True), Console(quiet=True), place, record, lock, lambda *_: [])
-        phases = its.open(its.prepare())
+        its = Sweep(
+            study, Flags(fresh=True), Console(quiet=True), place, record, lock, lambda *_: [], usable_data(study)
+        )
+        phases = its.open()
         started = time.monotonic()
         phases.run_search()
         wall = time.monotonic() - started
@@ -113,8 +117,8 @@ def searched_trials(workers: int, trials: int, number: int, folder: Path) -> Rou
     return Round((wall - sum(training)) / trials, later, sum(training) / trials)
 
 
-def empty_trials(trials: int) -> Round:
-    """So many Tune trials that report once, one after the other in one actor."""
+def empty_trials(trials: int, bare: bool = False) -> Round:
+    """So many Tune trials that import torch (a bare one does not) and report once, one after the other in one actor."""
     from ray import tune
 
     ends: list[float] = []
@@ -127,6 +131,8 @@ def empty_trials(trials: int) -> Round:
             ends.append(time.monotonic())
 
     def report_once(config: dict[str, Any]) -> None:
+        if not bare:
+            import torch  # noqa: F401
         tune.report({"objective": 0.0})
 
     with tempfile.TemporaryDirectory() as scratch:

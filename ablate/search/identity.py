@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ablate.errors import Mistake
 from ablate.records import StudyRecord, now
 from ablate.search.events import compact
-from ablate.signature import sha256
+from ablate.signature import leaves, sha256
 from ablate.study import Study
 
 if TYPE_CHECKING:
@@ -39,9 +39,23 @@ def free(path: str) -> bool:
     return any(path == its or path.startswith(its + ".") for its in FREE)
 
 
+def elsewhere(study: Study) -> set[str]:
+    """Paths of what says where the data lie, not what they are: the same files in another folder are the same study."""
+    trials = {"base": study.base} | {f"baselines.{name}": its for name, its in study.baselines.items()}
+    return {
+        f"{place}.{leaf.path}"
+        for place, trial in trials.items()
+        for leaf in leaves(trial)
+        if leaf.path.startswith("data.") and not leaf.identity
+    }
+
+
 def digest(study: Study) -> str:
     """SHA-256 of what may not change."""
-    return sha256(compact({path: value for path, value in design(study).items() if not free(path)}))
+    moved = elsewhere(study)
+    return sha256(
+        compact({path: value for path, value in design(study).items() if not free(path) and path not in moved})
+    )
 
 
 def tags(study: Study) -> dict[str, str]:
@@ -63,7 +77,7 @@ def check_same(study: Study, known: StudyRecord) -> None:
         return
     old, new = flatten(unpack(known.tags["ablate.design"])), design(study)
     sentences = []
-    for path in sorted(set(old) | set(new)):
+    for path in sorted((set(old) | set(new)) - elsewhere(study)):
         if free(path) or old.get(path) == new.get(path):
             continue
         name = path.removeprefix("base.").removeprefix("space.")

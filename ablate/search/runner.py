@@ -54,6 +54,9 @@ def sweep(study: Study, flags: Flags, console: Console, leave: Leave = lambda *_
     sentence = study.resources.fits(cluster.local_totals(flags.cpus)) if flags.address is None else None
     if sentence:
         raise Mistake(sentence)
+    announce(study, console)
+    writable_folder(study)
+    data = usable_data(study)  # before anything is written
     folder = study_folder(study)
     record = open_record(study)
     with handling(signal.SIGTERM, as_interrupt), Lock(folder / "spool", study.name, record) as lock:
@@ -61,7 +64,35 @@ def sweep(study: Study, flags: Flags, console: Console, leave: Leave = lambda *_
         known = record.study(study.name)
         if known is not None and not flags.fresh:
             identity.check_same(study, known)
-        return Sweep(study, flags, console, folder, record, lock, leave).run()
+        return Sweep(study, flags, console, folder, record, lock, leave, data).run()
+
+
+def announce(study: Study, console: Console) -> None:
+    """Where the record is kept: the addresses come before anything else."""
+    assert study.search is not None
+    show = "" if study.tracking.uri else "  (ablate ui opens it)"
+    console.print(f"MLflow         {address(study)}{show}", highlight=False, soft_wrap=True)
+    mirror = study.tracking.optuna or "optuna-dashboard reads the copy in the user's cache: ablate ui names it"
+    if study.search.algorithm != "grid":
+        console.print(f"Optuna         {mirror}", highlight=False, soft_wrap=True)
+
+
+def usable_data(study: Study) -> Data:
+    """The data, in the store from here on. Raises Mistake where they, or what is asked of them, will not do."""
+    base = study.base
+    data = load_data((base.data.name, base.data.options), progress=True)
+    for trial in (base, *study.baselines.values()):
+        check_measures(trial, data, study.search.metric if study.search else ())
+    return data
+
+
+def writable_folder(study: Study) -> bool:
+    """Whether the study's folder could be made and written; raises Mistake with what is in the way."""
+    folder = Path(study.tracking.folder).resolve() / study.name
+    place = next(its for its in (folder, *folder.parents) if its.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        raise Mistake(f"the folder {folder} cannot be written ({place}); set tracking.folder to one that can")
+    return True
 
 
 def study_folder(study: Study) -> Path:
@@ -83,26 +114,36 @@ def open_record(study: Study) -> Record:
     """The MLflow record of the study: its server, or sqlite beside the study folders."""
     its = study.tracking
     root = Path(its.folder).resolve()
-    local = its.uri is None
-    uri = its.uri or f"sqlite:///{root}/mlflow.db"
-    artifacts = its.artifacts or (f"file://{root}/artifacts" if local else None)
-    return Record(uri, its.experiment, artifacts, wait=float(os.environ.get("ABLATE_RECORD_WAIT", "30")))
+    artifacts = its.artifacts or (f"file://{root}/artifacts" if its.uri is None else None)
+    return Record(address(study), its.experiment, artifacts, wait=float(os.environ.get("ABLATE_RECORD_WAIT", "30")))
+
+
+def address(study: Study) -> str:
+    """Of the record."""
+    return study.tracking.uri or f"sqlite:///{Path(study.tracking.folder).resolve()}/mlflow.db"
 
 
 class Sweep:
     """One process's work on one study; made and used by `sweep` only."""
 
     def __init__(
-        self, study: Study, flags: Flags, console: Console, folder: Path, record: Record, lock: Lock, leave: Leave
+        self,
+        study: Study,
+        flags: Flags,
+        console: Console,
+        folder: Path,
+        record: Record,
+        lock: Lock,
+        leave: Leave,
+        data: Data,
     ):
         assert study.search is not None
         self.study, self.flags, self.console, self.folder, self.record = study, flags, console, folder, record
-        self.leave = leave
+        self.leave, self.data = leave, data
         self.id = uuid4().hex
         self.board = Board(console, study.search.mode[0])
         self.lock = lock
         self.result, self.stop = Result(), Stop()
-        self.data: Data | None = None
         self.spool: Spool | None = None
         self.writer: Writer | None = None
 
@@ -110,14 +151,13 @@ class Sweep:
         """Plan, run, close; whatever happens, the record is told and delivered."""
         status = "stopped"
         try:
-            self.announce_record()
             known = self.record.study(self.study.name)
-            if identity.complete(self.study, known) and not self.open(self.prepare()).remaining():
+            if identity.complete(self.study, known) and not self.open().remaining():
                 status = "complete"
                 return self.result
             with cluster.connected(self.flags.address, self.study.name, self.flags.cpus) as url:
                 self.console.print(f"Ray dashboard  {url or 'off'}", highlight=False, soft_wrap=True)
-                phases = self.open(self.prepare())
+                phases = self.open()
                 phases.spool.append({"event": "tags", "tags": {"ablate.dashboard": url}})
                 phases.run_search()
                 phases.run_confirm()
@@ -137,27 +177,7 @@ class Sweep:
             self.close(status)
         return self.result
 
-    def announce_record(self) -> None:
-        """The addresses come before anything else."""
-        show = "" if self.study.tracking.uri else "  (ablate ui opens it)"
-        self.console.print(f"MLflow         {self.record.uri}{show}", highlight=False, soft_wrap=True)
-        mirror = self.study.tracking.optuna or "optuna-dashboard reads the copy in the user's cache: ablate ui names it"
-        if self.study.search and self.study.search.algorithm != "grid":
-            self.console.print(f"Optuna         {mirror}", highlight=False, soft_wrap=True)
-
-    def prepare(self) -> Data:
-        """Data into the store. Raises Mistake where they, or what is asked of them, will not do."""
-        if self.data is None:
-            base = self.study.base
-            data = load_data((base.data.name, base.data.options), progress=True)
-            for line in data.report.lines():
-                self.board.say(f"data: {line}")
-            for trial in (base, *self.study.baselines.values()):
-                check_measures(trial, data, self.study.search.metric if self.study.search else ())
-            self.data = data
-        return self.data
-
-    def open(self, data: Data) -> Phases:
+    def open(self) -> Phases:
         """The study's run in the record, its writer, and the phases over what the record knows."""
         study, record = self.study, self.record
         cells, arms = record.cells(), record.arms(study.name)
@@ -172,10 +192,11 @@ class Sweep:
             asked = partial(self.stop, "`ablate stop` asked for it")
             beat = float(os.environ.get("ABLATE_HEARTBEAT", "30"))
             self.writer = Writer(record, self.spool, study.name, run, on_stop=asked, beat=beat)
+            self.tell_data(self.spool)
         return Phases(
             study,
-            data,
-            Known(Planner(study, data.digest, attempts), cells, arms, self.flags.retry_failed),
+            self.data,
+            Known(Planner(study, self.data.digest, attempts), cells, arms, self.flags.retry_failed),
             sweep=self.id,
             folder=self.folder,
             record=record,
@@ -184,6 +205,12 @@ class Sweep:
             result=self.result,
             stop=self.stop,
         )
+
+    def tell_data(self, spool: Spool) -> None:
+        """What was skipped and dropped, and how the splits were made: on the terminal and as `data_report.txt`."""
+        for line in self.data.report.lines():
+            self.board.say(f"data: {line}")
+        spool.append({"event": "text", "text": self.data.summary(), "file": "data_report.txt"})
 
     def close(self, status: str) -> None:
         """Aggregates, the status of the study, and everything delivered as far as MLflow answers."""
