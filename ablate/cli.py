@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+from glob import glob
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,8 +22,24 @@ app = typer.Typer(
 console = Console()
 DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
-File = Annotated[Path, typer.Argument(help="A study file, such as search_spaces/dsae_losses.yaml.")]
-Name = Annotated[str, typer.Argument(help="The name of a study.")]
+
+def yaml_files(incomplete: str) -> list[str]:
+    """Files to complete `incomplete` with: here, and one folder down."""
+    return sorted(its for pattern in ("*.yaml", "*/*.yaml") for its in glob(incomplete + pattern))
+
+
+def study_names(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Studies to complete `incomplete` with."""
+    folder = Path(ctx.params.get("folder") or "runs")
+    return sorted(its.parent.name for its in folder.glob(f"{incomplete}*/study.yaml"))
+
+
+StudyFile = typer.Argument(help="A study file, such as search_spaces/dsae_losses.yaml.", autocompletion=yaml_files)
+File = Annotated[Path, StudyFile]
+Name = Annotated[str, typer.Argument(help="The name of a study.", autocompletion=study_names)]
+OneOrAll = Annotated[
+    str | None, typer.Argument(help="A study; all of the folder without one.", autocompletion=study_names)
+]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="K=V", help="Override a leaf: --set train.epochs=2.")]
 Address = Annotated[
     str | None, typer.Option(help="A running Ray cluster (auto, host:port); without it Ray starts here.")
@@ -166,7 +183,7 @@ def check(
 
 @app.command()
 def status(
-    study: Annotated[str | None, typer.Argument(help="A study; all of them without one.")] = None,
+    study: OneOrAll = None,
     folder: Folder = "runs",
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
@@ -183,10 +200,11 @@ def status(
 @app.command()
 def stop(study: Name, folder: Folder = "runs") -> None:
     """Ask the process that runs a study, on whatever machine, to end it in order; `ablate resume` goes on."""
+    from ablate.lock import lives
     from ablate.reporting.status import find
 
     record, known = find(Path(folder), study)
-    if known.status != "RUNNING" or not known.owner:
+    if not lives(known):
         raise Mistake(f"study {study!r} is not running; there is nothing to stop")
     record.request_stop(known.run_id)
     console.print(f"asked {known.owner} to stop {study}; it does so within half a minute")
@@ -253,7 +271,7 @@ def doctor(folder: Folder = "runs") -> None:
 
 @app.command()
 def gc(
-    study: Annotated[str | None, typer.Argument(help="A study; all of the folder without one.")] = None,
+    study: OneOrAll = None,
     folder: Folder = "runs",
     dry: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
 ) -> None:
@@ -265,7 +283,7 @@ def gc(
 
 @app.command()
 def submit(
-    file: Annotated[Path, typer.Argument(help="A jobs file, such as jobs/dsae_losses.yaml.")],
+    file: Annotated[Path, typer.Argument(help="Such as jobs/dsae_losses.yaml.", autocompletion=yaml_files)],
     address: Annotated[str | None, typer.Option(help="Of the cluster's dashboard: http://head:8265.")] = None,
     name: Annotated[str | None, typer.Option(help="Of the job; default: the study's.")] = None,
     set_: Set = None,
@@ -274,8 +292,8 @@ def submit(
     from ablate.search.jobs import submit as send
 
     job = send(file, address, name, set_ or [])
-    did = "submitted" if job.new else f"is {job.status.lower()} already; nothing was submitted:"
-    console.print(f"{did} {job.id}; ablate logs {job.id} --follow", highlight=False, soft_wrap=True)
+    did = "submitted" if job.new else f"nothing was submitted, for it is {job.status.lower()} already:"
+    console.print(f"{did} {job.id}; {job.follow}", highlight=False, soft_wrap=True)
 
 
 @app.command()

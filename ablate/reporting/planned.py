@@ -99,7 +99,7 @@ def data(plan: Plan) -> str:
 def model(plan: Plan) -> str:
     """Parameters of the default and over the space, of the baselines too."""
     if not plan.parameters:
-        return f"{plan.study.base.model.name}: its size depends on the data" if plan.data is None else ""
+        return ""
     texts = []
     for name, (default, *ends) in plan.parameters.items():
         span = f" ({min(ends):,} to {max(ends):,} over the space)" if len(set(ends)) > 1 else ""

@@ -1,0 +1,381 @@
+"""The command line: what each verb prints, and that every mistake gets one sentence and exit code 2."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from ablate import cli, doctor, garbage
+from ablate.registry import DATASETS, LOSSES, METRICS, MODELS
+from ablate.reporting.cells import write_csv
+from ablate.reporting.question import Question
+from ablate.reporting.recorded import recorded
+from ablate.reporting.view import state
+from ablate.schema import json_schema
+from ablate.tracking import Record
+from tests.finished import BASELINE, SMALL, files, record_study
+
+NOBODY = "http://127.0.0.1:9"  # the discard port: nothing listens there
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command left."""
+
+    code: int
+    out: str
+    err: str
+
+
+Call = Callable[..., Said]
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Call:
+    """Run `ablate` in this process; the working directory is the test's own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ABLATE_RECORD_WAIT", "0.2")
+    monkeypatch.delenv("RAY_API_SERVER_ADDRESS", raising=False)
+
+    def run(*words: str) -> Said:
+        monkeypatch.setattr(sys, "argv", ["ablate", *words])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        said = capsys.readouterr()
+        return Said(end.value.code or 0, said.out, said.err)
+
+    return run
+
+
+def nearly_finished(root: Path, migrated: Path) -> Path:
+    """A folder of studies in `root` with the record of one that is nearly finished."""
+    folder = root / "runs"
+    folder.mkdir()
+    shutil.copy(migrated, folder / "mlflow.db")
+    record = Record(f"sqlite:///{folder}/mlflow.db", "ablate", f"file://{folder}/artifacts")
+    record_study(files(root), folder / "small", record)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def recorded_once(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Path:
+    return nearly_finished(tmp_path_factory.mktemp("recorded"), migrated)
+
+
+@pytest.fixture
+def runs(call: Call, recorded_once: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder for tests that only read it; the working directory is the one around it."""
+    monkeypatch.chdir(recorded_once.parent)
+    return recorded_once
+
+
+@pytest.fixture
+def own_runs(call: Call, tmp_path: Path, migrated: Path) -> Path:
+    """One of the test's own."""
+    return nearly_finished(tmp_path, migrated)
+
+
+def sentence(said: Said, *words: str) -> None:
+    """One mistake, one sentence, no traceback."""
+    assert said.code == 2, said
+    (line,) = said.err.splitlines()
+    assert all(word in line for word in words), line
+
+
+# ---- mistakes
+
+
+@pytest.mark.parametrize("verb", ["resume", "report", "status", "stop", "gc"])
+def test_an_unknown_study(call: Call, runs: Path, verb: str) -> None:
+    sentence(call(verb, "tiny"), "no study", "tiny")
+
+
+@pytest.mark.parametrize("verb", ["report", "status", "ui", "gc"])
+def test_no_record_at_all(call: Call, verb: str) -> None:
+    words = [verb, *(["small"] if verb in ("report", "gc") else [])]
+    sentence(call(*words), "there is no record in", "--folder")
+
+
+@pytest.mark.parametrize("verb", ["sweep", "check", "train", "submit"])
+def test_a_missing_file(call: Call, verb: str) -> None:
+    sentence(call(verb, "absent.yaml"), "absent.yaml", "cannot be read")
+
+
+def test_all_mistakes_of_a_file_at_once(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text(SMALL.replace("scc:", "sccc:").replace("epochs: 2", "epochs: two"))
+    (tmp_path / "baseline.yaml").write_text(BASELINE)
+    said = call("check", "bad.yaml")
+    assert said.code == 2 and "Traceback" not in said.err
+    first, second = said.err.splitlines()
+    assert first.startswith("bad.yaml:8:3: unknown loss term 'sccc'; did you mean 'scc'?")
+    assert second.startswith("bad.yaml:9:17: train.epochs must be a whole number")
+
+
+@pytest.mark.parametrize("verb", ["sweep", "check"])
+def test_a_name_that_stands_for_another_study(call: Call, runs: Path, verb: str) -> None:
+    before = (runs / "small" / "study.yaml").read_text()
+    said = call(verb, "small.yaml", "--set", "train.epochs=3")
+    sentence(said, "study 'small' is in the record with train.epochs = 2, this file has 3", "another name")
+    assert (runs / "small" / "study.yaml").read_text() == before
+
+
+@pytest.mark.parametrize("verb", ["sweep", "check"])
+def test_a_folder_that_cannot_be_written(call: Call, tmp_path: Path, verb: str) -> None:
+    files(tmp_path)
+    (tmp_path / "blocked").write_text("a file where a folder should be")
+    sentence(call(verb, "small.yaml", "--set", "tracking.folder=blocked"), "blocked/small cannot be written")
+
+
+@pytest.mark.parametrize("verb", ["sweep", "check"])
+def test_a_record_that_does_not_answer(call: Call, tmp_path: Path, verb: str) -> None:
+    files(tmp_path)
+    sentence(call(verb, "small.yaml", "--set", f"tracking.uri={NOBODY}"), NOBODY, "cannot be opened", "tracking.uri")
+
+
+@pytest.mark.parametrize("words", [("submit", "job.yaml"), ("logs", "small")])
+def test_a_cluster_that_does_not_answer(call: Call, tmp_path: Path, words: tuple[str, ...]) -> None:
+    files(tmp_path)
+    (tmp_path / "job.yaml").write_text("study: small.yaml\n")
+    sentence(call(*words, "--address", NOBODY), f"no Ray cluster answers at {NOBODY}", "--address")
+
+
+def test_all_mistakes_of_a_jobs_file_at_once(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "job.yaml").write_text("stduy: small.yaml\nset: tracking.uri=x\nenv_vars: []\naddress: 8265\n")
+    said = call("submit", "job.yaml")
+    assert said.code == 2
+    assert [line.removeprefix("job.yaml:") for line in said.err.splitlines()] == [
+        "1:1: study is missing: the study file that the job runs",
+        "1:1: unknown jobs key 'stduy'; did you mean 'study'? (known: study, name, address, folder, set, env_vars, "
+        "runtime_env)",
+        "2:6: set must be a list of texts",
+        "3:11: env_vars must be a mapping",
+        "4:10: address must be text",
+    ]
+
+
+def test_a_job_whose_study_is_not_here(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "job.yaml").write_text("study: gone.yaml\n")
+    sentence(call("submit", "job.yaml"), "there is no study file gone.yaml here")
+
+
+def test_a_port_that_is_taken(call: Call, runs: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        sentence(call("ui", "--port", str(port)), f"port {port} is taken", "--port")
+
+
+def test_a_study_without_search_cannot_be_swept(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "baseline.yaml").write_text(BASELINE)
+    sentence(call("sweep", "baseline.yaml"), "there is no `search`", "ablate train")
+
+
+def test_an_unknown_option_is_a_mistake_too(call: Call) -> None:
+    assert call("sweep", "--no-such-option").code == 2
+
+
+# ---- what the verbs print
+
+
+def test_report_prints_the_table_of_cells_exactly(call: Call, runs: Path) -> None:
+    its = recorded(runs, "small")
+    said = call("report", "small", "--csv")
+    assert said == Said(0, write_csv(its.question, its.rows), "")
+    lines = said.out.splitlines()
+    assert len(lines) == 1 + 4 and lines[0].startswith("study,role,name,signature,seed,model.z_dim,loss.scc.weight,")
+    assert lines[1].startswith("small,search,z_dim=2,") and lines[3].startswith("small,confirm,default,")
+
+
+def test_report_as_markdown(call: Call, runs: Path) -> None:
+    out = call("report", "small", "--markdown").out
+    assert "### Best of the search" in out and "### Confirmed on fresh seeds" in out
+    assert "3 planned: 2 complete, 1 missing" in out
+
+
+def test_status_as_json(call: Call, runs: Path) -> None:
+    (found,) = json.loads(call("status", "--json").out)
+    assert (found["study"], found["state"], found["cells"]) == ("small", "interrupted", {"complete": 4})
+
+
+def test_ls_names_everything_with_its_first_line(call: Call) -> None:
+    out = call("ls").out
+    for registry in (MODELS, LOSSES, DATASETS, METRICS):
+        for entry in registry:
+            assert entry.name in out and entry.doc.replace("|", "\\|") in out
+    assert "arXiv 1803.02991" in call("ls", "models").out
+    sentence(call("ls", "losss"), "unknown list 'losss'", "did you mean 'losses'?")
+
+
+def test_the_matrix_says_what_a_model_lacks(call: Call) -> None:
+    head, _, *rows = [line for line in call("ls", "matrix").out.splitlines() if line.startswith("|")]
+    cells = {row.split("|")[1].strip(): [cell.strip() for cell in row.split("|")[2:-1]] for row in rows}
+    terms = [cell.strip() for cell in head.split("|")[2:-1]]
+    assert terms == LOSSES.names() and set(cells) == set(MODELS.names())
+    assert set(cells["dsae"]) == {"yes"}
+    vae = dict(zip(terms, cells["vae"], strict=True))
+    assert (vae["kl_z"], vae["recon"], vae["kl_f"], vae["scc"]) == ("yes", "yes", "no f", "no static")
+
+
+def test_schema_is_json(call: Call) -> None:
+    assert json.loads(call("schema").out) == json.loads(json.dumps(json_schema()))
+
+
+def test_help_lists_every_verb(call: Call) -> None:
+    out = call("--help").out
+    for verb in ("sweep", "resume", "train", "check", "status", "stop", "report", "ui", "ls", "schema", "doctor", "gc"):
+        assert f" {verb} " in out
+
+
+# ---- completion
+
+
+def test_files_and_studies_are_completed(call: Call, tmp_path: Path) -> None:
+    for name in ("one.yaml", "deep/two.yaml", "deep/notes.txt", "runs/s1/study.yaml", "runs/s2/study.yaml"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert cli.yaml_files("") == ["deep/two.yaml", "one.yaml"]
+    assert cli.yaml_files("de") == cli.yaml_files("deep/") == ["deep/two.yaml"]
+    assert cli.yaml_files(f"{tmp_path}/o") == [f"{tmp_path}/one.yaml"]
+    typed = {"COMP_WORDS": "ablate resume s", "COMP_CWORD": "2", "_ABLATE_COMPLETE": "complete_bash"}
+    ablate = Path(sys.executable).with_name("ablate")
+    done = subprocess.run([ablate], env=os.environ | typed, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["s1", "s2"]
+
+
+# ---- doctor
+
+
+def test_doctor_finds_a_healthy_machine(call: Call, runs: Path) -> None:
+    said = call("doctor")
+    assert said.code == 0 and "BROKEN" not in said.out
+    assert "record" in said.out and "studies: 1" in said.out
+
+
+def test_doctor_before_the_first_sweep(call: Call, tmp_path: Path) -> None:
+    said = call("doctor")
+    assert said.code == 0 and "none yet; the first sweep makes it" in said.out
+
+
+def test_doctor_names_what_is_broken(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("ABLATE_STORE", str(tmp_path / "file" / "store"))
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "mlflow.db").write_text("this is no database, whatever it is called\n" * 50)
+    said = call("doctor")
+    broken = [line.split()[1] for line in said.out.splitlines() if line.startswith("BROKEN")]
+    assert said.code == 1 and {"record", "store"} <= set(broken)
+
+
+def test_doctor_compares_versions(monkeypatch: pytest.MonkeyPatch) -> None:
+    versions = {"torch": "1.0", "ray": "", "optuna": doctor.installed("optuna")}
+    real = doctor.installed
+    monkeypatch.setattr(doctor, "installed", lambda name: versions.get(name, real(name)))
+    found = {its.name: its for its in doctor.versions()}
+    assert found["requirements"].state == "broken"
+    assert (
+        "torch 1.0 does not meet" in found["requirements"].text and "ray is not installed" in found["requirements"].text
+    )
+    assert "torch 1.0 (pinned 2." in found["pins"].text
+
+
+def test_doctor_counts_ray_instances(monkeypatch: pytest.MonkeyPatch) -> None:
+    @dataclass
+    class Process:
+        pid: int
+        info: dict[str, str]
+
+    heads = [Process(7, {"name": "gcs_server"}), Process(8, {"name": "gcs_server"}), Process(9, {"name": "bash"})]
+    monkeypatch.setattr(doctor.psutil, "process_iter", lambda attrs: heads)
+    (found,) = doctor.ray_instances()
+    assert found.state == "warning" and "2 instances" in found.text and "7, 8" in found.text
+
+
+def test_a_look_that_fails_is_a_finding(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def machine() -> None:
+        raise RuntimeError("no such thing")
+
+    monkeypatch.setattr(doctor, "machine", machine)
+    found = [its for its in doctor.examine(tmp_path) if its.name == "machine"]
+    assert [(its.state, its.text) for its in found] == [("broken", "RuntimeError: no such thing")]
+
+
+# ---- gc
+
+
+def test_gc_keeps_the_best_and_what_is_unfinished(call: Call, own_runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(garbage, "sessions", lambda: iter(()))
+    record = Record(f"sqlite:///{own_runs}/mlflow.db", "ablate")
+    unfinished = record.cells("small")[0]
+    record.set_tag(unfinished.run_id, "ablate.status", "stopped")
+    kept = Path(unfinished.tags["ablate.checkpoint"]).with_name("last.pt")
+    before = sorted(own_runs.rglob("*.pt"))
+    assert "would remove 3 files of complete cells (2.1 kB)" in call("gc", "--dry-run").out
+    assert sorted(own_runs.rglob("*.pt")) == before
+    assert call("gc", "small").out.startswith("removed 3 files")
+    left = sorted(own_runs.rglob("*.pt"))
+    assert [its for its in before if its.name == "best.pt"] == [its for its in left if its.name == "best.pt"]
+    assert [its for its in left if its.name == "last.pt"] == [kept]
+
+
+def test_gc_removes_only_old_dead_sessions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    week_ago = 1_000_000.0
+    for name in ("session_old", "session_used", "session_young"):
+        (tmp_path / name / "logs").mkdir(parents=True)
+        (tmp_path / name / "logs" / "a.log").write_text("x" * 10)
+        if name != "session_young":
+            for its in (tmp_path / name / "logs", tmp_path / name):
+                os.utime(its, (week_ago, week_ago))
+    (tmp_path / "session_latest").symlink_to(tmp_path / "session_old")
+    monkeypatch.setattr(garbage, "command_lines", lambda: "raylet --log_dir=/tmp/ray/session_used/logs")
+    (found,) = garbage.sessions(tmp_path)
+    assert (found.path.name, found.size) == ("session_old", 10)
+    garbage.remove(found)
+    assert not (tmp_path / "session_old").exists() and (tmp_path / "session_used").exists()
+
+
+# ---- ui
+
+
+def test_the_view_shows_what_differs_then_the_score_then_the_probes() -> None:
+    space = {"model.z_dim": {"choice": [2, 4]}, "loss.scc.weight": {"choice": [0, 1]}}
+    its = state(Question("s", "valid/probe_gap", "max", "tpe", space))
+    assert its["selectedColumns"] == [
+        *("params.`model`", "params.`z_dim`", "params.`scc`", "params.`seed`", "metrics.`objective`"),
+        *(f"metrics.`valid/{name}`" for name in ("static_from_f", "static_from_z", "dynamic_from_z", "dynamic_from_f")),
+        *("metrics.`valid/eer_f`", "metrics.`valid/eer_z`"),
+    ]
+    assert its["orderByKey"] == "metrics.`objective`" and its["orderByAsc"] is False
+    assert its["searchFilter"] == "tags.`ablate.study` = 's' and tags.`ablate.kind` = 'seed'"
+
+
+@pytest.mark.slow
+def test_ui_serves_the_record_until_it_is_interrupted(own_runs: Path) -> None:
+    command = [sys.executable, "-m", "ablate.cli", "ui", "--folder", str(own_runs)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True, cwd=own_runs)
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.startswith("MLflow         http://127.0.0.1:") and "viewStateShareKey=ablate-small" in line
+        base = line.split()[1].partition("/#/")[0]
+        with urllib.request.urlopen(f"{base}/health", timeout=20) as answer:
+            assert answer.status == 200
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+        with pytest.raises(OSError, match="refused"):
+            urllib.request.urlopen(f"{base}/health", timeout=5)
+    finally:
+        if process.poll() is None:
+            process.kill()
+    record = Record(f"sqlite:///{own_runs}/mlflow.db", "ablate")
+    view = json.loads(record._client.get_experiment(record.experiment_id).tags["mlflow.sharedViewState.ablate-small"])
+    assert "params.`z_dim`" in view["selectedColumns"]
