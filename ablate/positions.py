@@ -162,7 +162,8 @@ def compose(document: Document, text: str, source: str, located: bool, mark: Mar
         )
     except YAMLError as error:
         problem = str(error).partition("\n")[0]
-    document.complain(mark or Mark(1, 1, f"{source}:1:1"), f"this is not YAML: {problem}")
+    remedy = "" if located else "; a text may need quotes of its own: --set 'key=\"{text}\"'"
+    document.complain(mark or Mark(1, 1, f"{source}:1:1"), f"this is not YAML: {problem}{remedy}")
     document.broken = True
     return None
 

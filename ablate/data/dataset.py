@@ -186,8 +186,10 @@ def _arrange(name: str, dataset: Dataset, items: list[Item], entry: store.Entry)
     splits, note = assign(used, options, dataset.unit)
     rows = {split: long_enough[[its == split for its in splits]] for split in SPLITS}
     counts = ", ".join(f"{len(rows[split])} {split}" for split in SPLITS)
+    remedy = "; lower data.window" if len(long_enough) < len(lengths) else ""
     if not all(map(len, rows.values())):
-        raise Mistake(f"data {name}: a split is empty ({counts} items of at least {window} frames; {dict(+dropped)}).")
+        left_out = "".join(f"; {count} are {reason}" for reason, count in (+dropped).items())
+        raise Mistake(f"data {name}: a split is empty ({counts} of {entry.meta['total']} items{left_out}){remedy}.")
     train_frames = [entry.x[offsets[row] : offsets[row + 1]] for row in rows["train"]]
     scaling = _scaling(dataset, entry, rows["train"])
     views = {"x": windows_of(entry.x, window)} | {k: windows_of(labels, window) for k, labels in entry.frames.items()}

@@ -54,5 +54,6 @@ def of_codes() -> set[str]:
 
 
 def factors(data: Data) -> str:
-    """`speaker (static), vowel (frame)`."""
-    return ", ".join(f"{name} ({kind})" for name, kind in data.factors.items()) or "none"
+    """`speaker (static, 10 classes), vowel (frame, 5 classes)`."""
+    classes = {name: len(data.labels.get(name, ())) for name in data.factors}
+    return ", ".join(f"{name} ({kind}, {classes[name]} classes)" for name, kind in data.factors.items()) or "none"
