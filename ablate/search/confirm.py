@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ablate.search.plan import Cell, Outcome, Planner, Point
+from ablate.signature import signature
 from ablate.trial import Trial
 
 
@@ -20,7 +21,8 @@ class Candidate:
 def candidates(planner: Planner, found: list[tuple[Cell, Outcome]], top: int, mode: str) -> list[Candidate]:
     """The `top` best finished cells of the search (best first), the default configuration, then the baselines.
 
-    A best configuration that is the default one is confirmed once, as the default, with its search score.
+    A best configuration that is the default one is confirmed once, as the default, with its search score; so is a
+    baseline that is one of the others, under the other's name.
     """
     study = planner.study
     sign = 1 if mode == "max" else -1
@@ -34,7 +36,12 @@ def candidates(planner: Planner, found: list[tuple[Cell, Outcome]], top: int, mo
         if cell.signature != default.signature
     ]
     base = Candidate("default", "default", study.base, default.point, scores.get(default.signature))
-    baselines = [Candidate(name, "baseline", trial, {}) for name, trial in study.baselines.items()]
+    taken = {default.signature, *(cell.signature for cell, _ in ranked[:top])}
+    baselines = []
+    for name, trial in study.baselines.items():
+        if signature(trial) not in taken:
+            taken.add(signature(trial))
+            baselines.append(Candidate(name, "baseline", trial, {}))
     return [*best, base, *baselines]
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 
 from ablate.errors import Mistake
 from ablate.records import CellRecord, StudyRecord
@@ -33,7 +34,20 @@ class Known:
         if mine is not None and final(mine, self.retry_failed) and suffices(cell, mine):
             return outcome(mine)
         other = self.others.get(cell.key)
-        return outcome(other) if other is not None and suffices(cell, other) else None
+        return self.taken_over(other) if other is not None and suffices(cell, other) else None
+
+    def elsewhere(self, key: str) -> Outcome | None:
+        """How a cell ended that another study has run to its end."""
+        other = self.others.get(key)
+        return self.taken_over(other) if other is not None else None
+
+    def taken_over(self, other: CellRecord) -> Outcome:
+        """The outcome of another study's cell: of several objectives, this study's and in its order."""
+        names = self.planner.study.search.metric if self.planner.study.search else ()
+        values = {key: value for key, value in other.metrics.items() if not key.startswith("objective/")}
+        if len(names) > 1:
+            values |= {f"objective/{k}": values[name] for k, name in enumerate(names) if name in values}
+        return replace(outcome(other), values=values)
 
     def searched(self) -> list[tuple[Cell, Outcome]]:
         """Settled search cells of this study whose point still lies in the space, oldest first."""
@@ -49,7 +63,7 @@ class Known:
     def searched_elsewhere(self, own: set[str]) -> list[tuple[Cell, Outcome]]:
         """Search cells that earlier runs of this study took over from other studies."""
         cells = [cell for point in self.linked if (cell := self.cell_at(point)) is not None and cell.key not in own]
-        return [(cell, outcome(self.others[cell.key])) for cell in cells if cell.key in self.others]
+        return [(cell, self.taken_over(self.others[cell.key])) for cell in cells if cell.key in self.others]
 
     def unfinished(self) -> list[CellRecord]:
         """Search cells of this study that began and did not end."""

@@ -12,7 +12,7 @@ from ablate.search.confirm import candidates, confirm_cells
 from ablate.search.events import compact, opening
 from ablate.search.known import LINKED, Known
 from ablate.search.mirror import Mirror
-from ablate.search.plan import Cell, Outcome, address, cell_config, outcome
+from ablate.search.plan import Cell, Outcome, address, cell_config, once
 from ablate.search.progress import Board
 from ablate.search.result import Interrupted, Result, Stop
 from ablate.search.scheduler import make_scheduler
@@ -73,7 +73,7 @@ class Phases:
             budget=total - len(before),
             make=self.planner.searched,
             config=self.config,
-            elsewhere=lambda key: outcome(its) if (its := self.known.others.get(key)) else None,
+            elsewhere=self.known.elsewhere,
             finished=mirror.add,
         )
         before = [(cell, self.with_history(cell, out)) for cell, out in before]
@@ -131,6 +131,7 @@ class Phases:
 
     def run_list(self, title: str, cells: list[Cell], resources: Resources) -> dict[str, Outcome]:
         """Run the cells of a list that are not settled, in order, none stopped early; outcomes of all, by cell key."""
+        cells = once(cells)
         settled = {cell.key: out for cell in cells if (out := self.known.settled(cell)) is not None}
         for cell in cells:
             if cell.key in settled and cell.key not in self.known.mine:
@@ -194,8 +195,7 @@ class Phases:
 
     def grid_cells(self) -> list[Cell]:
         """Every point of the grid once."""
-        cells = [self.planner.searched(point, "grid") for point in grid(self.study)]
-        return list({cell.key: cell for cell in cells}.values())
+        return once(self.planner.searched(point, "grid") for point in grid(self.study))
 
     def config(self, cell: Cell) -> dict[str, Any]:
         """What the trial process is told."""

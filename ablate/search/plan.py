@@ -108,6 +108,14 @@ def address(cell: dict[str, Any]) -> dict[str, Any]:
     return {"cell": cell["cell"], "attempt": cell["attempt"]}
 
 
+def once(cells: Iterable[Cell]) -> list[Cell]:
+    """Each cell key once, the first of several: a baseline may be the default configuration."""
+    found: dict[str, Cell] = {}
+    for cell in cells:
+        found.setdefault(cell.key, cell)
+    return list(found.values())
+
+
 def outcome(record: CellRecord) -> Outcome:
     """What the record says of a cell."""
     return Outcome(record.cell, record.status, dict(record.metrics), record.failure, record.why, record.run_id)

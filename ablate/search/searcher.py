@@ -12,13 +12,16 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
+from ablate.errors import Mistake
 from ablate.random import stream
 from ablate.ranges import Range
 from ablate.search.plan import Cell, Outcome, Point
-from ablate.search.space import distributions, to_params, to_point
+from ablate.search.space import distributions, points, to_params, to_point
+from ablate.study import number_of_points
 
 log = logging.getLogger(__name__)
-REPEATS = 50  # suggestions of known configurations in a row after which the space counts as exhausted
+REPEATS = 50  # suggestions of known configurations in a row after which the sampler is helped out
+LISTED = 1000  # points of a space that are looked through for one that nobody has run
 
 
 def make_sampler(algorithm: str, seed: int, known: int) -> BaseSampler:
@@ -63,6 +66,7 @@ class AblateOptuna(OptunaSearch):
         self.seen: set[str] = set()
         self.cells: dict[str, Cell] = {}  # by trial id
         self.reused: list[tuple[Cell, Outcome]] = []
+        self._reported: set[tuple[str, int]] = set()  # (trial id, epoch)
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its searcher for `Tuner.restore`, which is never used."""
@@ -101,13 +105,13 @@ class AblateOptuna(OptunaSearch):
 
     def suggest(self, trial_id: str) -> Any:
         """The next cell that nobody has run; FINISHED when the budget or the space is used up."""
-        for _ in range(REPEATS):
-            if self.budget <= 0:
-                return Searcher.FINISHED
+        repeats = 0
+        while self.budget > 0 and (repeats < REPEATS or (repeats == REPEATS and self._enqueue_unseen())):
             asked = self.study.ask(fixed_distributions=self.distributions)
-            cell = self.make(to_point(self.space, asked.params))
-            if cell.key in self.seen:
+            cell = self._cell(to_point(self.space, asked.params))
+            if cell is None or cell.key in self.seen:
                 self.study.tell(asked, state=TrialState.FAIL)
+                repeats += 1
                 continue
             self.seen.add(cell.key)
             self.budget -= 1
@@ -116,17 +120,37 @@ class AblateOptuna(OptunaSearch):
             if known and values is not None:
                 self.finished(self.study.tell(asked, values))
                 self.reused.append((cell, known))
+                repeats = 0
                 continue
             self._ot_trials[trial_id] = asked
             self.cells[trial_id] = cell
             return {"cell": self.config(cell)}
         return Searcher.FINISHED
 
+    def _cell(self, point: Point) -> Cell | None:
+        """The cell of a point; None where its values do not go together."""
+        try:
+            return self.make(point)
+        except Mistake:
+            return None
+
+    def _enqueue_unseen(self) -> bool:
+        """Where the sampler keeps to what it knows: ask for the first point of a finite space that nobody has run."""
+        size = number_of_points(self.space.values())
+        for point in points(self.space) if size is not None and size <= LISTED else ():
+            cell = self._cell(point)
+            if cell is not None and cell.key not in self.seen:
+                return self.enqueue(point)
+        return False
+
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Intermediate values by epoch; Optuna takes none with several objectives."""
         value = result.get("objective")
         asked = self._ot_trials.get(trial_id)
-        if len(self.names) == 1 and asked is not None and value is not None and math.isfinite(value):
+        if len(self.names) > 1 or asked is None or value is None or not math.isfinite(value):
+            return
+        if (trial_id, result["epoch"]) not in self._reported:  # a restarted trial repeats its last reports
+            self._reported.add((trial_id, result["epoch"]))
             asked.report(value, result["epoch"])
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:

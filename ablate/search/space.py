@@ -1,6 +1,7 @@
 """A study's ranges as Optuna distributions, as a full grid, and as the points between them."""
 
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 from optuna.distributions import (
@@ -31,8 +32,8 @@ def distribution(its: Range) -> BaseDistribution:
 
 
 def scalar(value: Any) -> Any:
-    """A value as Optuna keeps it."""
-    return repr(value) if isinstance(value, list | tuple) else value
+    """A value as Optuna keeps it; a list is written alike whether it comes from a file or from the record."""
+    return repr(list(value)) if isinstance(value, list | tuple) else value
 
 
 def to_point(space: dict[str, Range], params: dict[str, Any]) -> Point:
@@ -58,7 +59,8 @@ def inside(its: Range, value: Any) -> bool:
     """Whether a value as Optuna keeps it lies in the range."""
     if its.kind == "choice":
         return any(same(scalar(choice), value) for choice in its.values)
-    return isinstance(value, int | float) and its.low <= value <= its.high
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and its.low <= value <= its.high and (its.kind != "int" or value == int(value))
 
 
 def same(one: Any, other: Any) -> bool:
@@ -68,8 +70,10 @@ def same(one: Any, other: Any) -> bool:
 
 def grid(study: Study) -> list[Point]:
     """Every combination of the choices and integers, the last leaf varying fastest."""
-    levels = [
-        list(its.values) if its.kind == "choice" else list(range(int(its.low), int(its.high) + 1))
-        for its in study.space.values()
-    ]
-    return [dict(zip(study.space, values, strict=True)) for values in itertools.product(*levels)]
+    return list(points(study.space))
+
+
+def points(space: dict[str, Range]) -> Iterator[Point]:
+    """Every point of a finite space, the last leaf varying fastest."""
+    for values in itertools.product(*(its.grid() or [] for its in space.values())):
+        yield dict(zip(space, values, strict=True))

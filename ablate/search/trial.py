@@ -57,7 +57,6 @@ def run(cell: dict[str, Any], report: Any) -> None:
 def wait_after_infra(cell: dict[str, Any]) -> None:
     """Count the attempts of this sweep at this cell, and wait before a repeated one."""
     file = attempts_file(cell)
-    file.parent.mkdir(parents=True, exist_ok=True)
     earlier = 0
     if file.exists():
         try:
@@ -66,6 +65,7 @@ def wait_after_infra(cell: dict[str, Any]) -> None:
         except (ValueError, KeyError):
             earlier = 0
     try:
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps({"sweep": cell["sweep"], "count": earlier + 1, "pid": os.getpid()}))
     except OSError:
         return  # a full disk is found again, and named, by the checkpoint
