@@ -75,7 +75,9 @@ def test_dropped_short_and_empty_splits() -> None:
     data = load_data(("toy", ToyOptions(dropped=(4, 9))))
     assert data.report.dropped == {"of no use": 2} and data.report.total == 40
     assert "2 of 40 items dropped: of no use" in data.report.lines()
-    with pytest.raises(Mistake, match=r"a split is empty .*40 are shorter than a window of 31 frames; lower data\.window"):
+    with pytest.raises(
+        Mistake, match=r"a split is empty .*40 are shorter than a window of 31 frames\); lower data\.window"
+    ):
         load_data(("toy", ToyOptions(window=31)))
 
 
