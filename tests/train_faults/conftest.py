@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from faults.scene import ENVIRONMENT
+
 from train_faults.stage import Stage
 
 Make = Callable[..., Stage]

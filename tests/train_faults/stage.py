@@ -89,6 +89,17 @@ class Stage:
 
     # ---- what is left
 
+    def assert_each_epoch_once(self, cells: int) -> None:
+        """The record holds every epoch of every cell once, whatever was repeated or tried again."""
+        runs = self.scene.tags()
+        assert len(runs) == cells == len({tags["ablate.cell"] for tags in runs})
+        once = list(range(1, self.epochs + 1))
+        for tags in runs:
+            steps = self.scene.steps(tags["run"])
+            assert {"objective", "valid/elbo", "train/total"} <= set(steps)
+            assert all(found in (once, [self.epochs]) for found in steps.values()), steps
+            assert tags["status"] == "FINISHED" and steps["objective"] == once
+
     def groups(self) -> dict[str, str]:
         """State of every placement group of the cluster."""
         assert self.cluster is not None

@@ -1,4 +1,4 @@
-"""Faults of a configuration and of the code on one rank of two: a verdict, no hang, no retry, other trials untouched."""
+"""Faults of a configuration and of the code on one rank of two: a verdict, no hang, no retry, other trials go on."""
 
 import json
 import time
@@ -10,10 +10,10 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
-from train_faults.conftest import Make
-from train_faults.stage import Stage, all_removed
 
 from ablate.training.distributed import COLLECTIVE_TIMEOUT_S
+from train_faults.conftest import Make
+from train_faults.stage import Stage, all_removed
 
 STATUS = {"nan": "FAILED", "raise": "FAILED", "none": "FINISHED"}
 pytestmark = pytest.mark.slow

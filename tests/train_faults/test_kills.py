@@ -1,0 +1,59 @@
+"""kill -9 of a Train worker and of the process that waits for it: the trial goes on, and Ray is left clean."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from faults.scene import epoch
+
+from train_faults.conftest import Make
+from train_faults.stage import Stage, all_removed
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_trial_survives_the_death_of_either_worker(stage: Make, cluster: Any) -> None:
+    """Case 1: rank 1, then rank 0 of the group that took over."""
+    its = stage(cluster, fault="pace: 0.1, value: {choice: [0]}")
+    its.start()
+    its.until(lambda: its.reached(3), "epoch 3")
+    its.kill(its.pid(1))
+    its.until(lambda: its.pid(0, 1) and its.reached(5), "a second group, and epoch 5")
+    its.kill(its.pid(0, 1))
+    assert its.end() == 0, its.output
+    assert [rank for rank, _ in its.started()].count(0) == 3, its.started()
+    its.assert_each_epoch_once(cells=1)
+    all_removed(cluster)
+
+
+def kill_the_trial(its: Stage) -> None:
+    """SIGKILL the trial process of the first cell in its third epoch or later; the rest of the study must follow."""
+    its.start()
+    its.until(lambda: its.reached(3), "epoch 3")
+    first = its.cell()
+    assert first is not None
+    its.kill(its.scene.trial_pid(first))
+    at_death = epoch(first)
+    its.until(lambda: its.pid(0, 1), "a second group")
+    assert epoch(first) < its.epochs and at_death >= 3
+    assert its.end() == 0, its.output
+    its.assert_each_epoch_once(cells=2)
+
+
+def test_a_trial_survives_the_death_of_its_own_process_without_a_dashboard(stage: Make, cluster: Any) -> None:
+    """Case 3. Ray's own cleaner asks the dashboard and fails: the janitor alone frees the CPUs of the lost group."""
+    its = stage(cluster, fault="pace: 0.1, value: {choice: [0, 1]}")
+    kill_the_trial(its)
+    all_removed(cluster)
+
+
+def test_a_trial_survives_the_death_of_its_own_process_beside_a_second_ray(stage: Make, cluster: Any) -> None:
+    """Case 3, with a dashboard: two Ray instances on a machine confuse Ray's own cleaner."""
+    assert cluster.address
+    kill_the_trial(stage(fault="pace: 0.1, value: {choice: [0, 1]}"))
+
+
+@pytest.mark.faults
+def test_a_trial_survives_the_death_of_its_own_process_with_a_dashboard(stage: Make, tmp_path: Path) -> None:
+    """Case 3, the ordinary machine."""
+    kill_the_trial(stage(fault="pace: 0.1, value: {choice: [0, 1]}"))
