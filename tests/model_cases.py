@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ablate.models.dsae import DSAEOptions
+from ablate.models.storn import STORNOptions
 from ablate.models.vae import VAEOptions
 from ablate.random import Draws, initialise
 from ablate.registry import MODELS
@@ -39,6 +40,9 @@ CASES = {
     "dsae-factorised": Case("dsae", DSAEOptions("tiny", inference="factorised")),
     "dsae-factorised-normal": Case("dsae", DSAEOptions("tiny", inference="factorised", prior="normal", decoder=())),
     "dsae-pictures": Case("dsae", DSAEOptions("tiny"), PICTURE),
+    "storn": Case("storn", STORNOptions(z_dim=3, dense_x_g=(6,), rnn_g=5, dense_g_z=(4,), rnn_h=7)),
+    "storn-empty": Case("storn", STORNOptions("small", "teacher", "gaussian", 50, 3, (), 5, (), (), (), 7, ())),
+    "storn-generation": Case("storn", STORNOptions(mode="generation", z_dim=3, rnn_g=5, rnn_h=7)),
 }
 
 

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from ablate.losses.recon import Likelihood, mean_of
+from ablate.models.feedback import Likelihood, mean_of
 from ablate.registry import LOSSES
 from ablate.types import Batch, Output
 

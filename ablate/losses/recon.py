@@ -2,14 +2,13 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
 
 from torch import Tensor, nn
 
+from ablate.models.feedback import Likelihood
 from ablate.registry import LOSSES
 from ablate.types import Batch, Output
 
-Likelihood = Literal["gaussian", "bernoulli", "itakura_saito"]
 FLOOR = 1e-10  # of a power spectrum, so that a zero bin has a logarithm
 
 
@@ -43,10 +42,3 @@ def negative_log_likelihood(x: Tensor, y: Tensor, likelihood: Likelihood, varian
         return nn.functional.softplus(y) - x * y
     r = x.clamp_min(FLOOR).log() - y
     return r.exp() - r - 1
-
-
-def mean_of(y: Tensor, likelihood: Likelihood) -> Tensor:
-    """Mean of the data that a decoder output stands for, in the units of x."""
-    if likelihood == "gaussian":
-        return y
-    return y.sigmoid() if likelihood == "bernoulli" else y.exp()

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ablate.losses.recon import Likelihood, mean_of
+from ablate.models.feedback import Likelihood, mean_of
 from ablate.registry import METRICS, Entry
 
 if TYPE_CHECKING:

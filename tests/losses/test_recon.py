@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ablate.losses.recon import ReconOptions, mean_of, negative_log_likelihood, recon
+from ablate.losses.recon import ReconOptions, negative_log_likelihood, recon
 from ablate.random import Draws
 from ablate.types import Batch, Output
 
@@ -58,10 +58,3 @@ def test_pictures_are_summed_over_all_but_the_batch():
     batch = Batch(x, torch.arange(2), 10, Draws(0, (0,), 2, slice(0, 2)))
     values = recon(None, batch, Output({}, {}, {}, x + 1), options=ReconOptions(variance=0.5))
     assert values.tolist() == pytest.approx([144 * (1 + math.log(math.pi) / 2)] * 2)
-
-
-def test_mean_of_the_output():
-    y = torch.tensor([0.0, 1.0])
-    assert mean_of(y, "gaussian").tolist() == [0, 1]
-    assert mean_of(y, "bernoulli").tolist() == pytest.approx([0.5, 0.7310586])
-    assert mean_of(y, "itakura_saito").tolist() == pytest.approx([1, math.e])

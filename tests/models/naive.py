@@ -1,0 +1,74 @@
+"""The looped models once more, frame by frame from their equations, with the weights of the hoisted ones.
+
+Every frame is a call of every layer, as published code has it; only outputs are listed and stacked. What the hoisted
+models are held to, in values and gradients, and what their speed is measured against.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from ablate.models.feedback import mean_of
+from ablate.models.storn import STORN
+from ablate.types import LOGVAR_MAX, LOGVAR_MIN, Gaussian, Output
+
+Noise = dict[str, Tensor]
+State = tuple[Tensor, Tensor] | None
+
+
+def step(lstm: nn.LSTM, u: Tensor, state: State) -> tuple[Tensor, State]:
+    """One frame (B, D) through an LSTM."""
+    h, state = lstm(u.unsqueeze(1), state)
+    return h[:, 0], state
+
+
+def reverse(lstm: nn.LSTM, inputs: list[Tensor]) -> list[Tensor]:
+    """From the last frame to the first."""
+    state, states = None, []
+    for u in reversed(inputs):
+        h, state = step(lstm, u, state)
+        states.append(h)
+    return states[::-1]
+
+
+def head(stats: Tensor) -> Gaussian:
+    mean, logvar = stats.chunk(2, dim=1)
+    return Gaussian(mean, logvar.clamp(LOGVAR_MIN, LOGVAR_MAX))
+
+
+def stacked(gaussians: list[Gaussian]) -> Gaussian:
+    return Gaussian(torch.stack([g.mean for g in gaussians], 1), torch.stack([g.logvar for g in gaussians], 1))
+
+
+def output(q: list[Gaussian], p: list[Gaussian], z: list[Tensor], x_hat: list[Tensor], name: str = "z") -> Output:
+    return Output({name: stacked(q)}, {name: stacked(p)}, {name: torch.stack(z, 1)}, torch.stack(x_hat, 1))
+
+
+def picks(model: nn.Module, t: int, taught: Tensor, fed: Tensor, own: Tensor | None) -> Tensor:
+    """The decoder's state of frame t: of the true frames, or of the own outputs."""
+    if model.mode == "teacher":
+        return taught
+    return fed if own is None or model.mode == "generation" or bool(own[t]) else taught
+
+
+def storn(model: STORN, x: Tensor, noise: Noise, own: Tensor | None = None) -> Output:
+    q, p, z, x_hat = [], [], [], []
+    g_state = taught_state = fed_state = None
+    last = before = torch.zeros_like(x[:, 0])
+    for t in range(x.shape[1]):
+        g, g_state = step(model.rnn_g, model.x_g(x[:, t]), g_state)
+        q.append(head(model.q(g)))
+        z.append(q[t].sample(noise["z"][:, t]))
+        p.append(Gaussian.standard(z[t]))
+        e = model.z_h(z[t])
+        taught, taught_state = step(model.rnn_h, torch.cat([e, model.x_h(before)], 1), taught_state)
+        fed = taught
+        if model.mode != "teacher":
+            fed, fed_state = step(model.rnn_h, torch.cat([e, model.x_h(last)], 1), fed_state)
+        x_hat.append(model.out(picks(model, t, taught, fed, own)))
+        last, before = mean_of(x_hat[t], model.likelihood).detach(), x[:, t]
+    return output(q, p, z, x_hat)
+
+
+NAIVE: dict[str, Callable[..., Output]] = {"storn": storn}

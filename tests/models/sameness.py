@@ -1,0 +1,80 @@
+"""What the tests of the looped models share: which frames a result depends on, equality with the naive form."""
+
+import torch
+from model_cases import Case, batch, frames, noise
+from naive import NAIVE
+from torch import Tensor, nn
+
+from ablate.losses.recon import ReconOptions
+from ablate.registry import LOSSES, MODELS
+from ablate.training.bench import carried
+from ablate.types import Output
+
+LENGTH = 6
+EVERYTHING = list(range(LENGTH))
+ENDS_AND_MIDDLE = [0, 3, 5]
+PRECISIONS = [(torch.float32, 1e-5), (torch.float64, 1e-10)]
+
+
+def parameters_on_meta(make: type[nn.Module], x_dim: int, options: object) -> int:
+    """How many numbers the model learns, without making them."""
+    with torch.device("meta"):
+        return sum(p.numel() for p in make((x_dim,), options).parameters())
+
+
+def reached(y: Tensor, leaf: Tensor) -> list[int]:
+    """Frames of `leaf` (B, T, ...) that y has a gradient to."""
+    if not y.requires_grad:
+        return []
+    (gradient,) = torch.autograd.grad((y * torch.randn_like(y)).sum(), leaf, retain_graph=True, allow_unused=True)
+    return [] if gradient is None else [t for t in range(leaf.shape[1]) if gradient[:, t].any()]
+
+
+def leaves(case: Case, B: int = 2, T: int = LENGTH) -> tuple[nn.Module, Tensor, Tensor]:
+    """The model, data and a path of codes (B, T, z_dim) as leaves."""
+    model = case.build()
+    x = frames(case, B, T).requires_grad_()
+    z = torch.randn(B, T, model.z_dim, generator=torch.Generator().manual_seed(7)).requires_grad_()
+    return model, x, z
+
+
+def results(out: Output) -> list[Tensor]:
+    gaussians = [its for group in (out.q, out.p) for g in group.values() for its in (g.mean, g.logvar)]
+    return [*gaussians, *out.sample.values(), out.x_hat]
+
+
+def assert_equals_naive(case: Case, dtype: torch.dtype, tolerance: float, T: int = 5, **given: Tensor) -> None:
+    """Values, and the gradients of their mean squares, agree with the frame-by-frame form."""
+    model, x = case.build(dtype=dtype), frames(case, T=T, dtype=dtype).requires_grad_()
+    eps = noise(model, x.detach())
+    both, wanted = [], [x, *model.parameters()]
+    for forward in (model, lambda *args, **more: NAIVE[case.model](model, *args, **more)):
+        out = results(forward(x, eps, **given))
+        total = torch.stack([(its**2).mean() for its in out]).sum()
+        both.append([*out, *torch.autograd.grad(total, wanted, allow_unused=True)])
+    for a, b in zip(*both, strict=True):
+        assert (a is None) == (b is None)
+        assert a is None or torch.allclose(a, b, atol=tolerance, rtol=tolerance)
+
+
+def waves(B: int = 8, T: int = 10, D: int = 5) -> Tensor:
+    """Smooth sequences around 1 / 2 that differ in phase and pitch, (B, T, D)."""
+    g = torch.Generator().manual_seed(3)
+    pitch, phase = 0.5 + torch.rand(B, 1, D, generator=g), 6.3 * torch.rand(B, 1, D, generator=g)
+    return 0.5 + 0.4 * (pitch * torch.arange(T).reshape(1, T, 1) + phase).sin()
+
+
+def assert_learns(case: Case, steps: int = 200) -> None:
+    """Trained on its bound with eight sequences, the model explains at least half of what varies in them."""
+    model, x = case.build().train(), waves()
+    optimiser = torch.optim.Adam(model.parameters(), lr=1e-2)
+    bound, _ = carried(MODELS[case.model])
+    options = {name: LOSSES[name].options() for name in bound} | {"recon": ReconOptions(variance=0.02)}
+    for i in range(steps):
+        out = model(x, noise(model, x, i))
+        terms = [LOSSES[name].make(model, batch(x), out, options=its) for name, its in options.items()]
+        optimiser.zero_grad()
+        torch.stack(terms).sum(0).mean().backward()
+        optimiser.step()
+    error, spread = ((model(x, None).x_hat - x) ** 2).sum(), ((x - x.mean((0, 1))) ** 2).sum()
+    assert error < 0.5 * spread
