@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import statistics
 import zlib
 from pathlib import Path
@@ -10,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 from ablate.errors import Mistake
 from ablate.records import StudyRecord, now
 from ablate.search.events import compact
-from ablate.signature import leaves, sha256
+from ablate.signature import canonical, leaves, sha256, signature
 from ablate.study import Study
 
 if TYPE_CHECKING:
     from ablate.search.result import Result
 
-FREE = ("tracking", "base.resources", "base.train.wall_limit", "search.trials", "search.confirm.seeds")
+MARK = "# --set "  # before each override in the kept study file
+FREE = ("tracking", "search.trials", "search.confirm.seeds")
+FREE_IN_TRIALS = ("resources", "train.wall_limit")  # of the default configuration and of the baselines
 
 
 def design(study: Study) -> dict[str, Any]:
@@ -25,8 +28,8 @@ def design(study: Study) -> dict[str, Any]:
 
 
 def flatten(values: Any, prefix: str = "") -> dict[str, Any]:
-    """Leaves of nested mappings by dotted path; lists are leaves."""
-    if not isinstance(values, dict) or not values:
+    """Leaves of nested mappings by dotted path; lists are leaves, an empty mapping has none."""
+    if not isinstance(values, dict):
         return {prefix: values}
     found: dict[str, Any] = {}
     for key, value in values.items():
@@ -36,7 +39,9 @@ def flatten(values: Any, prefix: str = "") -> dict[str, Any]:
 
 def free(path: str) -> bool:
     """Whether the leaf may change without making another question."""
-    return any(path == its or path.startswith(its + ".") for its in FREE)
+    trial = re.fullmatch(r"(?:base|baselines\.[^.]+)\.(.+)", path)
+    here, allowed = (trial[1], FREE_IN_TRIALS) if trial else (path, FREE)
+    return any(here == its or here.startswith(its + ".") for its in allowed)
 
 
 def elsewhere(study: Study) -> set[str]:
@@ -52,10 +57,8 @@ def elsewhere(study: Study) -> set[str]:
 
 def digest(study: Study) -> str:
     """SHA-256 of what may not change."""
-    moved = elsewhere(study)
-    return sha256(
-        compact({path: value for path, value in design(study).items() if not free(path) and path not in moved})
-    )
+    moved, its = elsewhere(study), design(study)
+    return sha256("".join(f"{path}={canonical(its[path])}\n" for path in sorted(set(its) - moved) if not free(path)))
 
 
 def tags(study: Study) -> dict[str, str]:
@@ -78,10 +81,10 @@ def check_same(study: Study, known: StudyRecord) -> None:
     old, new = flatten(unpack(known.tags["ablate.design"])), design(study)
     sentences = []
     for path in sorted((set(old) | set(new)) - elsewhere(study)):
-        if free(path) or old.get(path) == new.get(path):
+        was, now_ = (canonical(its[path]) if path in its else "absent" for its in (old, new))
+        if free(path) or was == now_:
             continue
         name = path.removeprefix("base.").removeprefix("space.")
-        was, now_ = (compact(its[path]) if path in its else "absent" for its in (old, new))
         sentences.append(
             f"study {study.name!r} is in the record with {name} = {was}, this file has {now_}; another question needs "
             "another name (finished cells are reused), or --fresh to begin anew"
@@ -107,11 +110,9 @@ def plan(study: Study) -> str:
 
 def keep_file(study: Study, folder: Path) -> None:
     """`study.yaml` as given, its `--set`s as comments behind it, and the baseline files it names beside it."""
-    overrides = "".join(f"# --set {its}\n" for its in study.overrides)
-    text = study.text if study.text.endswith("\n") else study.text + "\n"
-    target = folder / "study.yaml"
-    if target.resolve() != study.source.resolve():
-        target.write_text(text + overrides)
+    given = study.text.removesuffix("\n").split("\n")
+    lines = [line for line in given if not line.startswith(MARK)]  # those of an earlier run go
+    write(folder / "study.yaml", "".join(f"{line}\n" for line in [*lines, *(MARK + its for its in study.overrides)]))
     confirm = study.search.confirm if study.search else None
     for name in confirm.against if confirm else ():
         source = next((its for its in (Path(name), study.source.parent / name) if its.exists()), None)
@@ -123,7 +124,14 @@ def keep_file(study: Study, folder: Path) -> None:
             and copy != source.resolve()
         ):
             copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_text(source.read_text())
+            write(copy, source.read_text())
+
+
+def write(file: Path, text: str) -> None:
+    """Write a file that a later command relies on: a kill in mid-write leaves the one before."""
+    fresh = file.with_name(f".{file.name}.new")
+    fresh.write_text(text)
+    fresh.replace(file)
 
 
 def kept_file(folder: Path) -> tuple[Path, list[str]]:
@@ -133,15 +141,16 @@ def kept_file(folder: Path) -> tuple[Path, list[str]]:
         raise Mistake(
             f"there is no study in {folder} (no study.yaml); name one of `ablate status`, or give its --folder"
         )
-    marks = [line.removeprefix("# --set ") for line in file.read_text().splitlines() if line.startswith("# --set ")]
-    return file, marks
+    lines = file.read_text().splitlines()
+    return file, [line.removeprefix(MARK) for line in lines if line.startswith(MARK)]
 
 
 def arm_ends(result: "Result") -> list[dict[str, Any]]:
     """Mean and sd over the seeds of each confirmed configuration, on its run."""
     events = []
     for chosen in result.chosen:
-        cells = [cell for cell in result.cells if cell.name == chosen.name]
+        mine = signature(chosen.trial)
+        cells = [cell for cell in result.cells if cell.signature == mine]
         outs = [out for cell in cells if (out := result.confirmed.get(cell.key)) and out.status == "complete"]
         values: dict[str, float] = {}
         for key in sorted({key for out in outs for key in out.values if key.startswith("test/")}):
@@ -152,7 +161,7 @@ def arm_ends(result: "Result") -> list[dict[str, Any]]:
         events.append(
             {
                 "event": "arm_end",
-                "arm": cells[0].signature,
+                "arm": mine,
                 "name": chosen.name,
                 "cells": {str(cell.seed): cell.key for cell in cells},
                 "values": values,
