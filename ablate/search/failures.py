@@ -14,17 +14,21 @@ INFRA = {
     "ActorUnavailableError",
     "RayActorError",
     "NodeDiedError",
+    "LocalRayletDiedError",
     "ObjectLostError",
     "OwnerDiedError",
     "WorkerCrashedError",
     "RaySystemError",
+    "RpcError",
+    "ActorPlacementGroupRemoved",
+    "TaskPlacementGroupRemoved",
     "WorkerHealthCheckFailedError",
     "WorkerHealthCheckTimeoutError",
     "WorkerGroupStartupTimeoutError",
     "WorkerGroupStartupFailedError",
     "PreemptionError",
 }
-COLLECTIVE = {"DistBackendError", "DistNetworkError", "DistStoreError"}  # of torch.distributed
+COLLECTIVE = {"DistBackendError", "DistNetworkError", "DistStoreError", "CollectiveTimeoutError"}  # torch's, Ray's
 PEER_LOST = ("gloo", "nccl", "connection closed by peer", "connection reset by peer", "broken pipe", "socket closed")
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MARK = "# --set "  # before each override in the kept study file
 FREE = ("tracking", "search.trials", "search.confirm.seeds")
-FREE_IN_TRIALS = ("resources", "train.wall_limit")  # of the default configuration and of the baselines
+FREE_IN_TRIALS = re.compile(r"(base|baselines\..+)\.(resources\..+|train\.wall_limit)")
 
 
 def design(study: Study) -> dict[str, Any]:
@@ -39,9 +39,7 @@ def flatten(values: Any, prefix: str = "") -> dict[str, Any]:
 
 def free(path: str) -> bool:
     """Whether the leaf may change without making another question."""
-    trial = re.fullmatch(r"(?:base|baselines\.[^.]+)\.(.+)", path)
-    here, allowed = (trial[1], FREE_IN_TRIALS) if trial else (path, FREE)
-    return any(here == its or here.startswith(its + ".") for its in allowed)
+    return any(path == its or path.startswith(its + ".") for its in FREE) or bool(FREE_IN_TRIALS.fullmatch(path))
 
 
 def elsewhere(study: Study) -> set[str]:
