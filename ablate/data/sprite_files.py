@@ -1,6 +1,8 @@
 """Single `.sprite` files: eight frames of one character, as a tensor or a dict with labels; never unpickled."""
 
 import hashlib
+import pickle
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -58,8 +60,7 @@ def _load(path: Path) -> tuple[np.ndarray, dict[str, int]]:
             warnings.simplefilter("ignore")  # about pickle protocols of files that are then refused
             held = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file makes torch raise almost anything
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise BadItem(f"no tensor that can be loaded safely ({reason[:120]})") from error
+        raise BadItem(f"no tensor that can be loaded safely ({_reason(error)})") from error
     labels = {}
     if isinstance(held, dict):
         labels = {name: _label(name, held[name]) for name in LABELS if name in held}
@@ -68,6 +69,17 @@ def _load(path: Path) -> tuple[np.ndarray, dict[str, int]]:
         shape = f" of shape {tuple(held.shape)}" if isinstance(held, torch.Tensor) else ""
         raise BadItem(f"holds a {type(held).__name__}{shape}, not floats of shape {SHAPE}")
     return held.to(torch.float32).contiguous().numpy(), labels
+
+
+def _reason(error: Exception) -> str:
+    """What torch says, in one line; of a pickle that it refuses, the name inside that it refuses."""
+    text = str(error).strip()
+    if isinstance(error, pickle.UnpicklingError):
+        name = re.search(r"GLOBAL (\S+)", text)
+        return f"a pickle of something else, {name.group(1)}" if name else "a pickle of something else"
+    if isinstance(error, EOFError):
+        return "the file is empty or cut off"
+    return text.partition("\n")[0][:120] or repr(error)
 
 
 def _label(name: str, value: Any) -> int:

@@ -87,7 +87,7 @@ class Board:
 
     def say(self, line: str) -> None:
         """One line above the board."""
-        self.console.print(line, markup=False, highlight=False)
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _progress(self) -> tuple[int, int]:
         task = self._bar.tasks[0]
