@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ablate.models.dkf import DKFOptions
 from ablate.models.dsae import DSAEOptions
 from ablate.models.storn import STORNOptions
 from ablate.models.vae import VAEOptions
@@ -40,6 +41,9 @@ CASES = {
     "dsae-factorised": Case("dsae", DSAEOptions("tiny", inference="factorised")),
     "dsae-factorised-normal": Case("dsae", DSAEOptions("tiny", inference="factorised", prior="normal", decoder=())),
     "dsae-pictures": Case("dsae", DSAEOptions("tiny"), PICTURE),
+    "dkf": Case("dkf", DKFOptions(z_dim=3, dense_x_gx=(6,), rnn_gx=5, dense_ztm1_g=(4,), dense_g_z=(4,))),
+    "dkf-empty": Case("dkf", DKFOptions("small", False, 3, (), 5, (), (), ())),
+    "dkf-bidirectional": Case("dkf", DKFOptions(bidirectional=True, z_dim=3, rnn_gx=5)),
     "storn": Case("storn", STORNOptions(z_dim=3, dense_x_g=(6,), rnn_g=5, dense_g_z=(4,), rnn_h=7)),
     "storn-empty": Case("storn", STORNOptions("small", "teacher", "gaussian", 50, 3, (), 5, (), (), (), 7, ())),
     "storn-generation": Case("storn", STORNOptions(mode="generation", z_dim=3, rnn_g=5, rnn_h=7)),

@@ -8,7 +8,9 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+from ablate.models.dkf import DKF
 from ablate.models.feedback import mean_of
 from ablate.models.storn import STORN
 from ablate.types import LOGVAR_MAX, LOGVAR_MIN, Gaussian, Output
@@ -71,4 +73,26 @@ def storn(model: STORN, x: Tensor, noise: Noise, own: Tensor | None = None) -> O
     return output(q, p, z, x_hat)
 
 
-NAIVE: dict[str, Callable[..., Output]] = {"storn": storn}
+def dkf(model: DKF, x: Tensor, noise: Noise) -> Output:
+    q, p, z, x_hat = [], [], [], []
+    T = x.shape[1]
+    e = [model.x_g(x[:, t]) for t in range(T)]
+    if model.bidirectional:
+        both, _ = model.rnn_g(torch.stack(e, 1))
+        g = [(both[:, t].chunk(2, dim=1)) for t in range(T)]
+    else:
+        g = [(its,) for its in reverse(model.rnn_g, e)]
+    last = torch.zeros_like(noise["z"][:, 0])
+    for t in range(T):
+        u = model.z_g(last).tanh()
+        q.append(head(model.q(sum(g[t], start=u) / (1 + len(g[t])))))
+        z.append(q[t].sample(noise["z"][:, t]))
+        G, H = model.prior.gate(last), model.prior.proposal(last)
+        variance = functional.softplus(model.prior.variance(H.relu()))
+        p.append(Gaussian((1 - G) * model.prior.mean(last) + G * H, variance.log()))
+        x_hat.append(model.out(z[t]))
+        last = z[t]
+    return output(q, p, z, x_hat)
+
+
+NAIVE: dict[str, Callable[..., Output]] = {"storn": storn, "dkf": dkf}

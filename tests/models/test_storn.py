@@ -76,4 +76,4 @@ def test_prior_samples_are_the_noise():
 
 
 def test_learns_eight_sequences():
-    assert_learns(CASES["storn"])
+    assert_learns("storn")
