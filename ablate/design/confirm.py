@@ -107,7 +107,7 @@ def confirm(
     seeds: Sequence[int] | None = None,
     searched: int = 0,
     power: float = 0.8,
-    test: Literal["auto", "sign_flip", "t"] = "auto",
+    test: Literal["auto", "sign_flip", "t", "wilcoxon"] = "auto",
 ) -> Confirmation:
     """The confirmation of `arms` against the arm named `reference` (the default) on the planned seeds.
 

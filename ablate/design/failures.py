@@ -1,10 +1,14 @@
 """Seeds of an arm: how many were planned, finished, diverged or are missing, and which form pairs (statistics.md 6)."""
 
+import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from scipy.special import bdtr, ndtri
+
 DIVERGED = "diverged"  # the one failure that is an outcome of the configuration; all others are missing values
+CLASSES = (DIVERGED, "infra", "memory", "timeout", "code", "stopped")  # of failures
 PENDING = ("", "stopped")  # not run yet, or to be continued
 
 Values = Mapping[int, float | None]  # seed -> primary metric; None if the seed has no value
@@ -30,11 +34,15 @@ class Seeds:
         """Seeds without an outcome, for whatever reason but divergence."""
         return sum(self.missing.values()) + self.pending
 
+    @property
+    def reasons(self) -> str:
+        """`1 infra, 2 pending`; empty if all finished."""
+        parts = {DIVERGED: self.diverged, **self.missing, "pending": self.pending}
+        return ", ".join(f"{count} {kind}" for kind, count in parts.items() if count)
+
     def __str__(self) -> str:
         """`5/5`, `3/5 (2 diverged)`, `2/5 (1 infra, 2 pending)`."""
-        parts = {DIVERGED: self.diverged, **self.missing, "pending": self.pending}
-        why = ", ".join(f"{count} {kind}" for kind, count in parts.items() if count)
-        return f"{self.finished}/{self.planned}" + (f" ({why})" if why else "")
+        return f"{self.finished}/{self.planned}" + (f" ({self.reasons})" if self.reasons else "")
 
 
 def count(planned: Iterable[int], values: Values, failures: Mapping[int, str]) -> Seeds:
@@ -64,3 +72,54 @@ def complete_pairs(arm: Values, reference: Values) -> list[tuple[int, float, flo
         for seed, value in sorted(arm.items())
         if value is not None and (other := reference.get(seed)) is not None
     ]
+
+
+def together(accounts: Iterable[Seeds]) -> Seeds:
+    """One account for the cells of several arms: the sum of theirs."""
+    several = list(accounts)
+    missing: Counter[str] = Counter()
+    for its in several:
+        missing.update(its.missing)
+    return Seeds(
+        sum(its.planned for its in several),
+        sum(its.finished for its in several),
+        sum(its.diverged for its in several),
+        dict(sorted(missing.items())),
+        sum(its.pending for its in several),
+    )
+
+
+def settled(seeds: Iterable[int], values: Values, failures: Mapping[int, str]) -> set[int]:
+    """The seeds that nobody waits for: with a value, diverged, or given up after retries."""
+    return {seed for seed in seeds if values.get(seed) is not None or failures.get(seed, "") not in PENDING}
+
+
+def wilson(hits: int, n: int, alpha: float = 0.05) -> tuple[float, float] | None:
+    """Interval at 1 - alpha for a rate of `hits` in n runs (Wilson 1927); exact at 0 and n; None without runs."""
+    if not n:
+        return None
+    z, rate = float(ndtri(1 - alpha / 2)), hits / n
+    middle, scale = rate + z * z / (2 * n), 1 + z * z / n
+    half = z * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
+    return (0.0 if hits == 0 else (middle - half) / scale, 1.0 if hits == n else (middle + half) / scale)
+
+
+def mcnemar(only_arm: int, only_reference: int) -> float:
+    """Exact two-sided p that two arms fail alike, from the seeds on which only one of them failed; descriptive."""
+    discordant = only_arm + only_reference
+    return min(1.0, 2 * float(bdtr(min(only_arm, only_reference), discordant, 0.5))) if discordant else 1.0
+
+
+def discordant(arm: Mapping[int, float | None], reference: Mapping[int, float | None]) -> tuple[int, int]:
+    """(seeds on which only the arm diverged, only the reference), of two `outcomes`."""
+    common = arm.keys() & reference.keys()
+    return (
+        sum(arm[seed] is None and reference[seed] is not None for seed in common),
+        sum(arm[seed] is not None and reference[seed] is None for seed in common),
+    )
+
+
+def by_level(accounts: Mapping[str, Seeds], arms_on: Container[str]) -> tuple[Seeds, Seeds]:
+    """(account of the arms in which a component is on, account of the others)."""
+    on = [its for arm, its in accounts.items() if arm in arms_on]
+    return together(on), together(its for arm, its in accounts.items() if arm not in arms_on)

@@ -1,5 +1,6 @@
-"""Paired effects over seeds: t, exact sign flip, Holm, intervals and sizes of an effect (statistics.md 4.1-4.6)."""
+"""Paired effects over seeds: t, exact sign flip and signed rank, Holm, intervals (statistics.md 4.1-4.4)."""
 
+import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from scipy.special import stdtr, stdtrit
 from ablate.random import uniforms
 
 Mode = Literal["max", "min"]
-Test = Literal["sign_flip", "t"]
+Test = Literal["sign_flip", "t", "wilcoxon"]
 
 EXACT = 16  # seeds up to which all sign vectors are enumerated
 DRAWS = 99_999  # sign vectors drawn above that
@@ -36,6 +37,7 @@ class Paired:
     p_sign_flip: float
     lo: float | None
     hi: float | None
+    p_wilcoxon: float = 1.0
 
     @property
     def identical(self) -> bool:
@@ -51,7 +53,7 @@ class Paired:
         """The p-value that decides, 1 with fewer than 3 pairs."""
         if self.n < MIN_PAIRS or self.p_t is None:
             return 1.0
-        return self.p_t if test == "t" else self.p_sign_flip
+        return {"t": self.p_t, "sign_flip": self.p_sign_flip, "wilcoxon": self.p_wilcoxon}[test]
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class Summary:
 
 
 def paired(differences: Sequence[float], alpha: float = 0.05) -> Paired:
-    """Mean of paired differences (n,), its t-interval at 1 - alpha, and both p-values (two-sided).
+    """Mean of paired differences (n,), its t-interval at 1 - alpha, and all three p-values (two-sided).
 
     The t-interval is used at every n: a percentile bootstrap covers .75 at n = 3 where it should cover .95. All
     differences 0: p = 1, interval [0, 0]. All the same but not 0: p_t = 0. Raises ValueError for no difference or one
@@ -76,17 +78,17 @@ def paired(differences: Sequence[float], alpha: float = 0.05) -> Paired:
     if d.ndim != 1 or not d.size or not np.isfinite(d).all():
         raise ValueError("paired needs one or more finite differences")
     n, mean = len(d), float(d.mean())
-    p_flip = sign_flip(d)
+    p_flip, p_rank = sign_flip(d), wilcoxon(d)
     if n == 1:
-        return Paired(1, mean, None, None, 0, None, None, p_flip, None, None)
+        return Paired(1, mean, None, None, 0, None, None, p_flip, None, None, p_rank)
     sd = spread(d)
     if sd == 0:
         t = math.copysign(math.inf, mean) if mean else 0.0
-        return Paired(n, mean, 0.0, 0.0, n - 1, t, 0.0 if mean else 1.0, p_flip, mean, mean)
+        return Paired(n, mean, 0.0, 0.0, n - 1, t, 0.0 if mean else 1.0, p_flip, mean, mean, p_rank)
     se = sd / math.sqrt(n)
     t, half = mean / se, t_quantile(1 - alpha / 2, n - 1) * se
     p_t = min(1.0, 2 * float(stdtr(n - 1, -abs(t))))
-    return Paired(n, mean, sd, se, n - 1, t, p_t, p_flip, mean - half, mean + half)
+    return Paired(n, mean, sd, se, n - 1, t, p_t, p_flip, mean - half, mean + half, p_rank)
 
 
 def sign_flip(differences: Sequence[float] | np.ndarray) -> float:
@@ -103,15 +105,70 @@ def sign_flip(differences: Sequence[float] | np.ndarray) -> float:
         for its in d[1:]:
             sums = np.concatenate([sums + its, sums - its])  # (2^(n-1),)
         return float(np.mean(np.abs(sums) >= threshold))
-    hits, step = 0, 5000  # drawn vectors at a time
-    u = uniforms("sign_flip", DRAWS * len(d)).reshape(DRAWS, len(d))
-    for start in range(0, DRAWS, step):
-        signs = np.where(u[start : start + step] < 0.5, 1.0, -1.0)  # (step, n)
-        hits += int(np.sum(np.abs(signs @ d) >= threshold))
+    hits = int(np.sum(np.abs(drawn_signs(len(d)) @ d) >= threshold))
     return (1 + hits) / (DRAWS + 1)
 
 
-def decide(test: Literal["auto", "sign_flip", "t"], n: int, m: int, alpha: float = 0.05) -> Test:
+@functools.lru_cache(maxsize=2)
+def drawn_signs(n: int) -> np.ndarray:
+    """99,999 drawn sign vectors (DRAWS, n): +1 where the uniform (key `sign_flip`, row by row) is below .5."""
+    return np.where(uniforms("sign_flip", DRAWS * n).reshape(DRAWS, n) < 0.5, 1.0, -1.0)
+
+
+def wilcoxon(differences: Sequence[float] | np.ndarray) -> float:
+    """Two-sided p of the signed-rank test for differences (n,): the sign flip of sign(d) times the midrank of |d|.
+
+    Zeros take ranks and are then dropped. |d| are rounded to 12 decimals first, since the noise of a subtraction splits
+    true ties.
+    """
+    d = np.round(np.asarray(differences, float), 12)
+    return sign_flip(np.sign(d) * midranks(np.abs(d)))
+
+
+def midranks(x: np.ndarray) -> np.ndarray:
+    """Ranks 1 ... n of (n,) values, equal ones sharing the mean of theirs."""
+    _, place, counts = np.unique(x, return_inverse=True, return_counts=True)
+    return (counts.cumsum() - (counts - 1) / 2)[place]
+
+
+@dataclass(frozen=True)
+class Equivalence:
+    """Two one-sided t-tests against a margin (Schuirmann 1987); both rejected: the effect lies within it."""
+
+    margin: float
+    t_lower: float  # against -margin
+    t_upper: float  # against +margin
+    p_lower: float
+    p_upper: float
+    lo: float  # t-interval at 1 - 2 alpha
+    hi: float
+
+    @property
+    def p(self) -> float:
+        """The larger of the two: the p of "outside the margin"."""
+        return max(self.p_lower, self.p_upper)
+
+
+def tost(mean: float, se: float | None, df: int, margin: float, alpha: float = 0.05) -> Equivalence | None:
+    """Whether an effect lies within +-margin, a number in metric units that the study declared before its runs.
+
+    None without a standard error. With se = 0 the answer is certain, at the margin itself it is no.
+    """
+    if se is None or df < 1:
+        return None
+    t_lower, t_upper = (_over(mean + margin, se), _over(mean - margin, se))
+    half = t_quantile(1 - alpha, df) * se
+    p_lower, p_upper = float(stdtr(df, -t_lower)), float(stdtr(df, t_upper))
+    if se == 0:
+        p_lower, p_upper = float(t_lower <= 0), float(t_upper >= 0)
+    return Equivalence(margin, t_lower, t_upper, p_lower, p_upper, mean - half, mean + half)
+
+
+def _over(value: float, se: float) -> float:
+    return value / se if se else math.copysign(math.inf, value) if value else 0.0
+
+
+def decide(test: Literal["auto", "sign_flip", "t", "wilcoxon"], n: int, m: int, alpha: float = 0.05) -> Test:
     """Which test decides with n planned seeds and m contrasts: fixed by the plan, never by the data.
 
     `auto` is the exact sign flip where its smallest p, 2 / 2^n, can pass Holm's first step alpha / m; else t.
@@ -133,7 +190,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def t_quantile(probability: float, df: int) -> float:
+def t_quantile(probability: float, df: float) -> float:
     """Quantile of Student's t."""
     return float(stdtrit(df, probability))
 

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from ablate.design.failures import Seeds
 from ablate.design.paired import MIN_PAIRS, Mode, Paired
 
-BETTER, WORSE, UNDECIDED = "better", "worse", "within seed noise - undecided"
+BETTER, WORSE, EQUIVALENT = "better", "worse", "equivalent"
+UNDECIDED = "within seed noise - undecided"
+DISTINCT = "distinct, but below the margin"
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,18 @@ class Verdict:
         return self.word + (f" ({self.reason})" if self.reason else "")
 
 
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of a contrast when its verdict is due."""
+
+    pairs: int  # complete seeds
+    planned: int
+    gain: float | None  # effect in the direction of better; None without a complete pair
+    differs: bool  # the adjusted p of the deciding test allows the claim of a difference
+    equivalent: bool = False  # the adjusted p of equivalence does; never without a margin
+    enough: bool = True  # whether the deciding test had enough to go by
+
+
 def verdict(
     effect: Paired | None,
     p_holm: float | None,
@@ -28,40 +42,53 @@ def verdict(
     settled: int,
     mode: Mode,
     alpha: float = 0.05,
+    *,
+    p_eq_holm: float | None = None,
 ) -> Verdict:
-    """What the data say of an arm against its reference; the first rule that applies decides.
+    """What the data say of an arm against its reference.
 
     `effect` is that of the complete pairs (None if there is none), `p_holm` its adjusted p by the test that the plan
-    fixed; `settled` counts the seeds on which both trained or diverged. Equivalence, which needs a margin, is not among
-    the rules of a confirmation.
+    fixed, `p_eq_holm` that of equivalence where there is a margin; `settled` counts the seeds on which both trained or
+    diverged.
     """
     pairs = effect.n if effect else 0
-    noted = notes(effect, pairs, arm, reference, settled)
+    gain = None if effect is None else effect.mean if mode == "max" else -effect.mean
+    evidence = Evidence(
+        pairs,
+        arm.planned,
+        gain,
+        differs=p_holm is not None and p_holm <= alpha,
+        equivalent=p_eq_holm is not None and p_eq_holm <= alpha,
+        enough=effect is not None and p_holm is not None and pairs >= MIN_PAIRS,
+    )
+    return ruled(evidence, arm, reference, notes(effect, arm.planned, arm, reference, settled))
+
+
+def ruled(its: Evidence, arm: Seeds, reference: Seeds, noted: tuple[str, ...] = ()) -> Verdict:
+    """The verdict by the first rule that applies; `arm` and `reference` account for the two sides of the contrast."""
     if arm.finished == 0 and arm.tried >= MIN_PAIRS and reference.diverged == 0:
         return Verdict(WORSE, f"never trained: 0/{arm.tried}", noted)
-    if effect is None or p_holm is None or pairs < MIN_PAIRS:
-        return Verdict(UNDECIDED, f"incomplete {pairs}/{arm.planned}", noted)
-    word = tested(effect, p_holm, mode, alpha)
-    if word == BETTER and arm.diverged > reference.diverged:
+    if not its.enough or its.gain is None:
+        return Verdict(UNDECIDED, f"incomplete {its.pairs}/{its.planned}", noted)
+    word = EQUIVALENT if its.equivalent else UNDECIDED
+    if its.differs and not its.equivalent:
+        word = BETTER if its.gain > 0 else WORSE
+    if word in (BETTER, EQUIVALENT) and arm.diverged > reference.diverged:
         fails = f"fails more often: {arm.diverged}/{arm.tried} against {reference.diverged}/{reference.tried}"
         return Verdict(UNDECIDED, fails, noted)
-    return Verdict(word, notes=noted)
+    return Verdict(word, notes=(*noted, DISTINCT) if its.equivalent and its.differs else noted)
 
 
-def tested(effect: Paired, p_holm: float, mode: Mode, alpha: float) -> str:
-    """The verdict by the adjusted p alone."""
-    if p_holm > alpha:
-        return UNDECIDED
-    return BETTER if (effect.mean > 0) == (mode == "max") else WORSE
-
-
-def notes(effect: Paired | None, pairs: int, arm: Seeds, reference: Seeds, settled: int) -> tuple[str, ...]:
-    """Provisional, computed on survivors, identical or no differences."""
+def notes(
+    effect: Paired | None, planned: int, arm: Seeds, reference: Seeds, settled: int, cells: str = "both"
+) -> tuple[str, ...]:
+    """Provisional, computed on survivors, identical or no differences; `planned` seeds per arm."""
     found = []
+    pairs = effect.n if effect else 0
     if arm.absent or reference.absent:
-        found.append(f"provisional, {settled}/{arm.planned} seeds")
+        found.append(f"provisional, {settled}/{planned} seeds")
     if arm.diverged or reference.diverged:
-        found.append(f"computed on the {pairs} of {arm.planned} seeds where both trained")
+        found.append(f"computed on the {pairs} of {planned} seeds where {cells} trained")
     if effect is not None and effect.n > 1:
         if effect.unchanged:
             found.append("changes nothing: the difference is 0 on every seed")
