@@ -140,9 +140,7 @@ def overhead_table(figures: Figures) -> Table:
         table.add_column(head, justify="left" if head == "trial" else "right")
     bare = figures["one worker"].get("bare_s")
     if bare is not None:
-        table.caption = (
-            f"Empty trials make an optimiser and report once; a Tune trial without torch takes {bare:.3g} s."
-        )
+        table.caption = f"The empty Tune trial makes an optimiser; one without torch takes {bare:.3g} s."
     for kind, against in (("one worker", "Tune trial, reused actor"), ("two workers", "TorchTrainer.fit()")):
         its = figures[kind]
         numbers = [its["overhead_s"], its["empty_s"], its["ratio"]]
