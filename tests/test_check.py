@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from finished import POINTS, files, record_study
 
 from ablate import check
 from ablate.check import duration, examine, refuse, seconds
@@ -15,7 +16,6 @@ from ablate.registry import MODELS
 from ablate.reporting.planned import lines
 from ablate.tracking import Record
 from ablate.training.probe import Pace, pace
-from tests.finished import POINTS, files, record_study
 
 
 @pytest.fixture
@@ -47,9 +47,7 @@ def test_the_plan_before_anything_exists(file, tmp_path, monkeypatch):
     assert plan.cost is None and "not prepared" in plan.unknown_cost
     assert dict(lines(plan))["trials"].startswith("3 searched, then 6 to confirm")
     assert sorted(its.name for its in tmp_path.iterdir()) == ["baseline.yaml", "small.yaml"], "check wrote something"
-    with pytest.raises(
-        Mistake, match=r"--budget 1h cannot be checked: the cost is unknown"
-    ):
+    with pytest.raises(Mistake, match=r"--budget 1h cannot be checked: the cost is unknown"):
         refuse(plan, "1h")
 
 

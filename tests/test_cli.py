@@ -2,19 +2,18 @@
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from command import Call, Said, call, own_runs, recorded_once, runs, sentence
+from finished import BASELINE, SMALL, files
 
-from ablate import cli, doctor, garbage
+from ablate import cli
 from ablate.registry import DATASETS, LOSSES, METRICS, MODELS
 from ablate.reporting.cells import write_csv
 from ablate.reporting.question import Question
@@ -22,73 +21,10 @@ from ablate.reporting.recorded import recorded
 from ablate.reporting.view import state
 from ablate.schema import json_schema
 from ablate.tracking import Record
-from tests.finished import BASELINE, SMALL, files, record_study
+
+__all__ = ["call", "own_runs", "recorded_once", "runs"]
 
 NOBODY = "http://127.0.0.1:9"  # the discard port: nothing listens there
-
-
-@dataclass(frozen=True)
-class Said:
-    """What a command left."""
-
-    code: int
-    out: str
-    err: str
-
-
-Call = Callable[..., Said]
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Call:
-    """Run `ablate` in this process; the working directory is the test's own."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("ABLATE_RECORD_WAIT", "0.2")
-    monkeypatch.delenv("RAY_API_SERVER_ADDRESS", raising=False)
-
-    def run(*words: str) -> Said:
-        monkeypatch.setattr(sys, "argv", ["ablate", *words])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        said = capsys.readouterr()
-        return Said(end.value.code or 0, said.out, said.err)
-
-    return run
-
-
-def nearly_finished(root: Path, migrated: Path) -> Path:
-    """A folder of studies in `root` with the record of one that is nearly finished."""
-    folder = root / "runs"
-    folder.mkdir()
-    shutil.copy(migrated, folder / "mlflow.db")
-    record = Record(f"sqlite:///{folder}/mlflow.db", "ablate", f"file://{folder}/artifacts")
-    record_study(files(root), folder / "small", record)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def recorded_once(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Path:
-    return nearly_finished(tmp_path_factory.mktemp("recorded"), migrated)
-
-
-@pytest.fixture
-def runs(call: Call, recorded_once: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder for tests that only read it; the working directory is the one around it."""
-    monkeypatch.chdir(recorded_once.parent)
-    return recorded_once
-
-
-@pytest.fixture
-def own_runs(call: Call, tmp_path: Path, migrated: Path) -> Path:
-    """One of the test's own."""
-    return nearly_finished(tmp_path, migrated)
-
-
-def sentence(said: Said, *words: str) -> None:
-    """One mistake, one sentence, no traceback."""
-    assert said.code == 2, said
-    (line,) = said.err.splitlines()
-    assert all(word in line for word in words), line
 
 
 # ---- mistakes
@@ -250,97 +186,6 @@ def test_files_and_studies_are_completed(call: Call, tmp_path: Path) -> None:
     ablate = Path(sys.executable).with_name("ablate")
     done = subprocess.run([ablate], env=os.environ | typed, capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["s1", "s2"]
-
-
-# ---- doctor
-
-
-def test_doctor_finds_a_healthy_machine(call: Call, runs: Path) -> None:
-    said = call("doctor")
-    assert said.code == 0 and "BROKEN" not in said.out
-    assert "record" in said.out and "studies: 1" in said.out
-
-
-def test_doctor_before_the_first_sweep(call: Call, tmp_path: Path) -> None:
-    said = call("doctor")
-    assert said.code == 0 and "none yet; the first sweep makes it" in said.out
-
-
-def test_doctor_names_what_is_broken(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("ABLATE_STORE", str(tmp_path / "file" / "store"))
-    (tmp_path / "runs").mkdir()
-    (tmp_path / "runs" / "mlflow.db").write_text("this is no database, whatever it is called\n" * 50)
-    said = call("doctor")
-    broken = [line.split()[1] for line in said.out.splitlines() if line.startswith("BROKEN")]
-    assert said.code == 1 and {"record", "store"} <= set(broken)
-
-
-def test_doctor_compares_versions(monkeypatch: pytest.MonkeyPatch) -> None:
-    versions = {"torch": "1.0", "ray": "", "optuna": doctor.installed("optuna")}
-    real = doctor.installed
-    monkeypatch.setattr(doctor, "installed", lambda name: versions.get(name, real(name)))
-    found = {its.name: its for its in doctor.versions()}
-    assert found["requirements"].state == "broken"
-    assert (
-        "torch 1.0 does not meet" in found["requirements"].text and "ray is not installed" in found["requirements"].text
-    )
-    assert "torch 1.0 (pinned 2." in found["pins"].text
-
-
-def test_doctor_counts_ray_instances(monkeypatch: pytest.MonkeyPatch) -> None:
-    @dataclass
-    class Process:
-        pid: int
-        info: dict[str, str]
-
-    heads = [Process(7, {"name": "gcs_server"}), Process(8, {"name": "gcs_server"}), Process(9, {"name": "bash"})]
-    monkeypatch.setattr(doctor.psutil, "process_iter", lambda attrs: heads)
-    (found,) = doctor.ray_instances()
-    assert found.state == "warning" and "2 instances" in found.text and "7, 8" in found.text
-
-
-def test_a_look_that_fails_is_a_finding(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def machine() -> None:
-        raise RuntimeError("no such thing")
-
-    monkeypatch.setattr(doctor, "machine", machine)
-    found = [its for its in doctor.examine(tmp_path) if its.name == "machine"]
-    assert [(its.state, its.text) for its in found] == [("broken", "RuntimeError: no such thing")]
-
-
-# ---- gc
-
-
-def test_gc_keeps_the_best_and_what_is_unfinished(call: Call, own_runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(garbage, "sessions", lambda: iter(()))
-    record = Record(f"sqlite:///{own_runs}/mlflow.db", "ablate")
-    unfinished = record.cells("small")[0]
-    record.set_tag(unfinished.run_id, "ablate.status", "stopped")
-    kept = Path(unfinished.tags["ablate.checkpoint"]).with_name("last.pt")
-    before = sorted(own_runs.rglob("*.pt"))
-    assert "would remove 3 files of complete cells (2.1 kB)" in call("gc", "--dry-run").out
-    assert sorted(own_runs.rglob("*.pt")) == before
-    assert call("gc", "small").out.startswith("removed 3 files")
-    left = sorted(own_runs.rglob("*.pt"))
-    assert [its for its in before if its.name == "best.pt"] == [its for its in left if its.name == "best.pt"]
-    assert [its for its in left if its.name == "last.pt"] == [kept]
-
-
-def test_gc_removes_only_old_dead_sessions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    week_ago = 1_000_000.0
-    for name in ("session_old", "session_used", "session_young"):
-        (tmp_path / name / "logs").mkdir(parents=True)
-        (tmp_path / name / "logs" / "a.log").write_text("x" * 10)
-        if name != "session_young":
-            for its in (tmp_path / name / "logs", tmp_path / name):
-                os.utime(its, (week_ago, week_ago))
-    (tmp_path / "session_latest").symlink_to(tmp_path / "session_old")
-    monkeypatch.setattr(garbage, "command_lines", lambda: "raylet --log_dir=/tmp/ray/session_used/logs")
-    (found,) = garbage.sessions(tmp_path)
-    assert (found.path.name, found.size) == ("session_old", 10)
-    garbage.remove(found)
-    assert not (tmp_path / "session_old").exists() and (tmp_path / "session_used").exists()
 
 
 # ---- ui

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+from finished import files
 
 from ablate import positions
 from ablate.search.jobs import Job, entrypoint, read_job
 from ablate.tracking import Record
-from tests.finished import files
 
 ROOT = Path(__file__).parents[1]
 DOCKER = ROOT / "docker"

@@ -28,7 +28,7 @@ FIRST_PORT = 5000  # where nobody asks for another
 SHOWN = 5  # studies with a line of their own
 DASHBOARD = "ablate.dashboard"  # tag of a study's run: address of the Ray dashboard
 PORTS = 20  # tried from there on
-START_S = 90.0  # a first start on a slow machine takes half a minute
+START_S = 180.0  # a first start on a busy machine takes a minute
 END_S = 10.0  # for the server to end after SIGTERM
 
 

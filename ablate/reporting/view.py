@@ -8,7 +8,7 @@ from ablate.reporting.question import Question
 from ablate.tracking import Record
 
 TAG = "mlflow.sharedViewState."  # + key: where MLflow's own pages keep a view that is shared by its link
-WIDTHS = {"params": 80, "metrics": 110}  # pixels
+WIDTH, PER_CHARACTER = 36, 7  # pixels of a column: its margins and the letters of its name
 
 
 def link(base: str, record: Record, question: Question) -> str:
@@ -29,10 +29,15 @@ def state(question: Question) -> dict[str, object]:
         "orderByAsc": question.mode == "min",
         "selectedColumns": columns,
         "columnOrder": columns,
-        "columnWidths": {its: WIDTHS[its.partition(".")[0]] for its in columns},
+        "columnWidths": {its: width(its) for its in columns},
     }
 
 
 def column(kind: str, name: str) -> str:
     """A column as MLflow names it."""
     return f"{kind}.`{name}`"
+
+
+def width(its: str) -> int:
+    """Pixels that show the whole name of a column."""
+    return WIDTH + PER_CHARACTER * max(5, len(its.partition(".")[2]) - 2)
