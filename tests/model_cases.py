@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ablate.models.dkf import DKFOptions
 from ablate.models.dsae import DSAEOptions
+from ablate.models.rvae import RVAEOptions
 from ablate.models.storn import STORNOptions
 from ablate.models.vae import VAEOptions
 from ablate.random import Draws, initialise
@@ -44,6 +45,10 @@ CASES = {
     "dkf": Case("dkf", DKFOptions(z_dim=3, dense_x_gx=(6,), rnn_gx=5, dense_ztm1_g=(4,), dense_g_z=(4,))),
     "dkf-empty": Case("dkf", DKFOptions("small", False, 3, (), 5, (), (), ())),
     "dkf-bidirectional": Case("dkf", DKFOptions(bidirectional=True, z_dim=3, rnn_gx=5)),
+    "rvae": Case("rvae", RVAEOptions("interspeech", True, 3, (6,), 5, (4,), 6, (7,), (4,), 5, (6,))),
+    "rvae-empty": Case("rvae", RVAEOptions("small", True, 3, (), 5, (), 4, (), (), 6, ())),
+    "rvae-noncausal": Case("rvae", RVAEOptions("small", False, 3, (6,), 5, (4,), 6, (7,), (4,), 5, (6,))),
+    "rvae-noncausal-empty": Case("rvae", RVAEOptions("small", False, 3, (), 5, (), 4, (), (), 6, ())),
     "storn": Case("storn", STORNOptions(z_dim=3, dense_x_g=(6,), rnn_g=5, dense_g_z=(4,), rnn_h=7)),
     "storn-empty": Case("storn", STORNOptions("small", "teacher", "gaussian", 50, 3, (), 5, (), (), (), 7, ())),
     "storn-generation": Case("storn", STORNOptions(mode="generation", z_dim=3, rnn_g=5, rnn_h=7)),

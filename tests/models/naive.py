@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from ablate.models.dkf import DKF
 from ablate.models.feedback import mean_of
+from ablate.models.rvae import RVAE
 from ablate.models.storn import STORN
 from ablate.types import LOGVAR_MAX, LOGVAR_MIN, Gaussian, Output
 
@@ -32,6 +33,21 @@ def reverse(lstm: nn.LSTM, inputs: list[Tensor]) -> list[Tensor]:
         h, state = step(lstm, u, state)
         states.append(h)
     return states[::-1]
+
+
+def forth_and_back(rnn: nn.LSTM, inputs: list[Tensor]) -> list[Tensor]:
+    """States of a bidirectional LSTM, each direction in its own loop."""
+    kinds = [f"{kind}_l0" for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+    one = nn.LSTM(rnn.input_size, rnn.hidden_size, batch_first=True).to(inputs[0])
+    directions = []
+    for suffix, order in (("", inputs), ("_reverse", inputs[::-1])):
+        weights = {kind: getattr(rnn, kind + suffix) for kind in kinds}
+        state, states = None, []
+        for u in order:
+            h, state = torch.func.functional_call(one, weights, (u.unsqueeze(1), state))
+            states.append(h[:, 0])
+        directions.append(states)
+    return [torch.cat(both, dim=1) for both in zip(directions[0], directions[1][::-1], strict=True)]
 
 
 def head(stats: Tensor) -> Gaussian:
@@ -78,8 +94,7 @@ def dkf(model: DKF, x: Tensor, noise: Noise) -> Output:
     T = x.shape[1]
     e = [model.x_g(x[:, t]) for t in range(T)]
     if model.bidirectional:
-        both, _ = model.rnn_g(torch.stack(e, 1))
-        g = [(both[:, t].chunk(2, dim=1)) for t in range(T)]
+        g = [its.chunk(2, dim=1) for its in forth_and_back(model.rnn_g, e)]
     else:
         g = [(its,) for its in reverse(model.rnn_g, e)]
     last = torch.zeros_like(noise["z"][:, 0])
@@ -95,4 +110,23 @@ def dkf(model: DKF, x: Tensor, noise: Noise) -> Output:
     return output(q, p, z, x_hat)
 
 
-NAIVE: dict[str, Callable[..., Output]] = {"storn": storn, "dkf": dkf}
+def rvae(model: RVAE, x: Tensor, noise: Noise) -> Output:
+    q, p, z, h = [], [], [], []
+    e = [model.x_g(x[:, t]) for t in range(x.shape[1])]
+    g_x = reverse(model.rnn_x, e) if model.causal else forth_and_back(model.rnn_x, e)
+    state, last = None, torch.zeros_like(noise["z"][:, 0])
+    for t in range(x.shape[1]):
+        g_z, state = step(model.rnn_z, model.z_g(last), state)
+        q.append(head(model.q(torch.cat([g_x[t], g_z], dim=1))))
+        last = q[t].sample(noise["z"][:, t])
+        z.append(last)
+        p.append(Gaussian.standard(last))
+    state = None
+    for its in z if model.causal else ():
+        states, state = step(model.rnn_h, model.z_h(its), state)
+        h.append(states)
+    h = h if model.causal else forth_and_back(model.rnn_h, [model.z_h(its) for its in z])
+    return output(q, p, z, [model.out(its) for its in h])
+
+
+NAIVE: dict[str, Callable[..., Output]] = {"storn": storn, "dkf": dkf, "rvae": rvae}
