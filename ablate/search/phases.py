@@ -24,6 +24,8 @@ from ablate.tracking import Record
 from ablate.training.cell import draw_cell
 from ablate.trial import Resources
 
+BEST = "ablate.best"  # tag of the run whose pictures have been drawn
+
 
 class Phases:
     """The phases of one sweep; what they find goes to `result`."""
@@ -238,16 +240,16 @@ class Phases:
         return bool(todo)
 
     def draw_best(self) -> None:
-        """Pictures and sounds of the best trial of the search (confirmed ones leave their own)."""
+        """Pictures and sounds of the best trial of the search (confirmed ones leave their own), unless it has them."""
         best = self.best()
-        if best is None or (best.key in self.known.mine and self.result.ran == 0):
+        if best is None or (best.key in self.known.mine and self.known.mine[best.key].tags.get(BEST)):
             return
         config = self.config(best)
         if not (Path(config["folder"]) / "best.pt").exists():
             return
         folder = draw_cell(config)
         self.spool.append({"event": "artifact", **address(config), "path": str(folder)})
-        self.spool.append({"event": "tags", **address(config), "tags": {"ablate.best": "true"}})
+        self.spool.append({"event": "tags", **address(config), "tags": {BEST: "true"}})
 
     def best(self) -> Cell | None:
         """The best finished cell of the search."""

@@ -1,5 +1,6 @@
 """Fixtures of the fault cases: a scene per test, and the uninterrupted run that interrupted ones must equal."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from faults.scene import EPOCHS, Scene, assert_each_epoch_once, load
+from faults.scene import EPOCHS, Scene, assert_each_epoch_once, load, until
 
 Make = Callable[..., Scene]
 
@@ -33,6 +34,7 @@ class Reference:
     scene: Scene
     table: str
     states: dict[str, dict[str, Any]]  # label of a cell -> last checkpoint
+    pids: dict[str, int]  # label of a cell -> trial process
 
 
 @pytest.fixture(scope="session")
@@ -40,11 +42,21 @@ def reference(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     """The study from start to end in one go."""
     its = Scene(tmp_path_factory.mktemp("reference"), migrated)
     try:
-        sweep = its.sweep()
+        sweep, pids = its.sweep(), {}
+        until(lambda: pids.update(trial_processes(its)) or sweep.process.poll() is not None, "the end")
         assert sweep.end() == 0, sweep.output
         assert_each_epoch_once(its)
         states = {cell.name: load(cell) for cell in its.cells()}
         assert [state["epoch"] for state in states.values()] == [EPOCHS] * 3
-        yield Reference(its, its.table(), states)
+        yield Reference(its, its.table(), states, pids)
     finally:
         its.clear()
+
+
+def trial_processes(its: Scene) -> dict[str, int]:
+    """Process of each cell that is being trained."""
+    found = {}
+    for cell in its.cells():
+        with contextlib.suppress(OSError, ValueError, KeyError):  # ended, or begun, in this moment
+            found[cell.name] = its.trial_pid(cell)
+    return found
