@@ -9,8 +9,10 @@ from torch import Tensor, nn
 from ablate.models.dkf import DKFOptions
 from ablate.models.dsae import DSAEOptions
 from ablate.models.rvae import RVAEOptions
+from ablate.models.srnn import SRNNOptions
 from ablate.models.storn import STORNOptions
 from ablate.models.vae import VAEOptions
+from ablate.models.vrnn import VRNNOptions
 from ablate.random import Draws, initialise
 from ablate.registry import MODELS
 from ablate.types import Batch, Output
@@ -52,6 +54,12 @@ CASES = {
     "storn": Case("storn", STORNOptions(z_dim=3, dense_x_g=(6,), rnn_g=5, dense_g_z=(4,), rnn_h=7)),
     "storn-empty": Case("storn", STORNOptions("small", "teacher", "gaussian", 50, 3, (), 5, (), (), (), 7, ())),
     "storn-generation": Case("storn", STORNOptions(mode="generation", z_dim=3, rnn_g=5, rnn_h=7)),
+    "vrnn": Case("vrnn", VRNNOptions("small", "teacher", "gaussian", 50, 3, (6,), (4,), (7,), (6,), (5,), 5)),
+    "vrnn-empty": Case("vrnn", VRNNOptions("small", "teacher", "gaussian", 50, 3, (), (), (), (), (), 4)),
+    "vrnn-generation": Case("vrnn", VRNNOptions(mode="generation", z_dim=3, dense_x=(), dense_hx_z=(6,), rnn=5)),
+    "srnn": Case("srnn", SRNNOptions("small", "teacher", "gaussian", 50, 3, (6,), 5, (7,), 4, (5,), (6,), (4,))),
+    "srnn-empty": Case("srnn", SRNNOptions("small", "teacher", "gaussian", 50, 3, (), 5, (), 4, (), (), ())),
+    "srnn-generation": Case("srnn", SRNNOptions(mode="generation", z_dim=3, rnn_h=5, rnn_g=4)),
 }
 
 

@@ -13,7 +13,9 @@ from torch.nn import functional
 from ablate.models.dkf import DKF
 from ablate.models.feedback import mean_of
 from ablate.models.rvae import RVAE
+from ablate.models.srnn import SRNN
 from ablate.models.storn import STORN
+from ablate.models.vrnn import VRNN
 from ablate.types import LOGVAR_MAX, LOGVAR_MIN, Gaussian, Output
 
 Noise = dict[str, Tensor]
@@ -129,4 +131,44 @@ def rvae(model: RVAE, x: Tensor, noise: Noise) -> Output:
     return output(q, p, z, [model.out(its) for its in h])
 
 
-NAIVE: dict[str, Callable[..., Output]] = {"storn": storn, "dkf": dkf, "rvae": rvae}
+def vrnn(model: VRNN, x: Tensor, noise: Noise, own: Tensor | None = None) -> Output:
+    q, p, z, x_hat = [], [], [], []
+    taught_state = fed_state = None
+    taught = fed = x.new_zeros(len(x), model.rnn.hidden_size)
+    for t in range(x.shape[1]):
+        features = model.x_net(x[:, t])
+        q.append(head(model.q(torch.cat([features, taught], 1))))
+        z.append(q[t].sample(noise["z"][:, t]))
+        e = model.z_net(z[t])
+        p.append(head(model.p(taught if model.mode == "teacher" else fed)))
+        x_hat.append(model.out(torch.cat([e, picks(model, t, taught, fed, own)], 1)))
+        last = mean_of(x_hat[t], model.likelihood).detach()
+        taught, taught_state = step(model.rnn, torch.cat([e, features], 1), taught_state)
+        if model.mode != "teacher":
+            fed, fed_state = step(model.rnn, torch.cat([e, model.x_net(last)], 1), fed_state)
+    return output(q, p, z, x_hat)
+
+
+def srnn(model: SRNN, x: Tensor, noise: Noise, own: Tensor | None = None) -> Output:
+    q, p, z, x_hat, h = [], [], [], [], []
+    state, before = None, torch.zeros_like(x[:, 0])
+    for t in range(x.shape[1]):
+        taught, state = step(model.rnn_h, model.x_h(before), state)
+        h.append(taught)
+        before = x[:, t]
+    g = reverse(model.rnn_g, [model.hx_g(torch.cat([h[t], x[:, t]], 1)) for t in range(x.shape[1])])
+    state, last, code = None, torch.zeros_like(before), torch.zeros_like(noise["z"][:, 0])
+    for t in range(x.shape[1]):
+        fed = h[t]
+        if model.mode != "teacher":
+            fed, state = step(model.rnn_h, model.x_h(last), state)
+        q.append(head(model.q(torch.cat([g[t], code], 1))))
+        p.append(head(model.p(torch.cat([fed, code], 1))))
+        code = q[t].sample(noise["z"][:, t])
+        z.append(code)
+        x_hat.append(model.out(torch.cat([code, picks(model, t, h[t], fed, own)], 1)))
+        last = mean_of(x_hat[t], model.likelihood).detach()
+    return output(q, p, z, x_hat)
+
+
+NAIVE: dict[str, Callable[..., Output]] = {"storn": storn, "dkf": dkf, "rvae": rvae, "vrnn": vrnn, "srnn": srnn}

@@ -9,7 +9,7 @@ from sameness import EVERYTHING, LENGTH, PRECISIONS, assert_equals_naive, leaves
 
 from ablate.models.feedback import follows_data, mean_of, share
 
-NAMES = ["storn"]
+NAMES = ["storn", "vrnn", "vrnn-empty", "srnn", "srnn-empty"]
 EVERY = pytest.mark.parametrize("name", NAMES)
 OWN = torch.tensor([True, False, True, False, False])
 
@@ -108,3 +108,15 @@ def test_without_the_data_a_teacher_forced_model_decodes_from_own_outputs(name):
     _, _, z = leaves(case(name, "teacher"))
     assert torch.equal(teacher.decode({"z": z}), free.decode({"z": z}))
     assert teacher.share(1) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("name", ["vrnn", "srnn"])
+def test_rolled_prior_is_the_prior_of_its_own_path_and_outputs(name):
+    model = case(name, "generation").build(dtype=torch.float64)
+    eps, later = (torch.randn(2, T, 3, dtype=torch.float64) for T in (5, 3))
+    z = model.sample_prior(eps)
+    path = torch.cat([z, model.sample_prior(later, start=z)], dim=1)
+    forced = case(name, "teacher").build(dtype=torch.float64)
+    outputs = model.decode({"z": path})  # fed back, they are what a forced model would have to be told
+    p = forced.prior_z(path, outputs)
+    assert torch.allclose(p.sample(torch.cat([eps, later], dim=1)), path, atol=1e-12)
