@@ -25,6 +25,7 @@ class Mirror:
     """Adds finished trials to a study named after ours and its space, from a thread of its own."""
 
     def __init__(self, study: str, space: dict[str, Any], modes: list[str], address: str | None = None):
+        optuna.logging.set_verbosity(optuna.logging.ERROR)  # it announces each study it makes
         digest = hashlib.sha256(json.dumps(space, sort_keys=True).encode()).hexdigest()[:8]
         self.name = f"{study} {digest}"
         self.address = address or str(default_address())

@@ -90,8 +90,8 @@ class Board:
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _progress(self) -> tuple[int, int]:
-        task = self._bar.tasks[0]
-        return int(task.completed), int(task.total or 0)
+        done = [(int(task.completed), int(task.total or 0)) for task in self._bar.tasks]
+        return done[0] if done else (0, 0)
 
     def _better(self, value: float, best: float) -> bool:
         return value > best if self.mode == "max" else value < best

@@ -12,7 +12,7 @@ import ray.util
 from rich.console import Console
 from toys import toys
 
-from ablate.search.callbacks import Janitor, Recorder, last_line, numbers
+from ablate.search.callbacks import Janitor, Recorder, numbers, read, sentence
 from ablate.search.progress import Board
 from ablate.spool import Spool
 
@@ -141,8 +141,21 @@ def test_a_trial_lost_to_the_machines(scene: Scene, tmp_path: Path) -> None:
     assert scene.outcome().why == "ActorDiedError: the node went away"
 
 
+def test_a_trial_lost_to_the_memory_of_the_host(scene: Scene, tmp_path: Path) -> None:
+    (tmp_path / "error.txt").write_text("ray.exceptions.RayActorError: OutOfMemoryError: 1 worker(s), low on memory")
+    trial = scene.run(report(1), error_file=str(tmp_path / "error.txt"))
+    scene.its.on_trial_error(0, [], trial)
+    assert (scene.outcome().status, scene.outcome().failure) == ("failed", "memory")
+
+
 def test_without_an_error_file_the_process_was_lost(tmp_path: Path) -> None:
-    assert last_line(None) == last_line(str(tmp_path / "none")) == "the trial process was lost"
+    assert sentence(read(None)) == sentence(read(str(tmp_path / "none"))) == "the trial process was lost"
+
+
+def test_the_last_exception_of_an_error_file_becomes_one_line() -> None:
+    text = "Failure # 1\nValueError: the first\n\nlib.errors.GroupError: two ranks:\n  rank 0\n  rank 1: " + "x " * 400
+    said = sentence(text)
+    assert said.startswith("GroupError: two ranks: rank 0 rank 1: x x") and said.endswith("...") and len(said) <= 300
 
 
 def test_a_restarted_trial_opens_its_run_once_and_repeats_its_reports(scene: Scene) -> None:

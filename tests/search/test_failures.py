@@ -12,7 +12,7 @@ from ray.train import ControllerError, WorkerGroupError
 from ray.train.v2._internal import exceptions as internal
 
 from ablate.errors import Mistake, NonFinite
-from ablate.search.failures import WORST_FIRST, classify, full_disk
+from ablate.search.failures import WORST_FIRST, classify, full_disk, may_succeed
 from ablate.training.checkpoint import FolderBusy
 from ablate.training.loop import WallLimit
 
@@ -75,6 +75,21 @@ def test_class_and_sentence(error: Exception, kind: str, why: str | None) -> Non
 def test_an_actor_that_the_memory_monitor_ended_ran_out_of_memory() -> None:
     wrapped = internal.WorkerHealthCheckFailedError("Worker 0 was killed by the Memory Monitor", ValueError())
     assert classify(wrapped)[0] == "memory"
+
+
+@pytest.mark.parametrize(
+    ("error", "again"),
+    [
+        (ray.exceptions.ActorDiedError(), True),
+        (ray.exceptions.OutOfMemoryError("the node is low on memory"), True),  # once: see Recorder.on_trial_recover
+        (torch.OutOfMemoryError("CUDA out of memory"), False),
+        (ControllerError(internal.WorkerGroupStartupTimeoutError(2)), True),
+        (NonFinite("kl_z", 7), False),
+    ],
+)
+def test_what_is_tried_again(error: Exception, again: bool) -> None:
+    assert may_succeed(error) == again
+    assert may_succeed(WorkerGroupError("Training failed", {0: gloo(), 1: error})) == again  # type: ignore[dict-item]
 
 
 def test_the_sentence_about_a_full_disk_names_the_file() -> None:
