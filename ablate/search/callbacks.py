@@ -1,6 +1,8 @@
 """What the sweep process does at each event of Tune: write the record, remove leaked groups, move the board."""
 
 import math
+import re
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,10 +11,11 @@ from ray.tune import Callback
 
 from ablate.records import now
 from ablate.search.failures import full_disk
+from ablate.search.lost import of_host_memory
 from ablate.search.plan import Outcome, address
 from ablate.search.progress import Board
 from ablate.spool import Spool
-from ablate.training.cell import ARTIFACTS
+from ablate.training.cell import ARTIFACTS, GROUP
 
 Result = dict[str, Any]
 OWN = ("objective", "best_epoch")  # keys of a report that are values, besides those with a slash
@@ -84,12 +87,12 @@ class Recorder(Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A fault of the machines that outlasted its retries."""
-        self._end(trial.config["cell"], "failed", {}, "infra", last_line(trial.error_file))
+        text = read(trial.error_file)
+        self._end(trial.config["cell"], "failed", {}, "memory" if of_host_memory(text) else "infra", sentence(text))
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """One retry at most after the memory monitor of the host."""
-        text = read(trial.error_file)
-        if "memory monitor" in text.lower() or "OutOfMemoryError" in text:
+        if of_host_memory(read(trial.error_file)):
             trial.max_failures = trial.num_failures
         self.board.retried += 1
 
@@ -133,7 +136,10 @@ class Recorder(Callback):
 
 
 class Janitor(Callback):
-    """Removes the placement groups of Train runs whose controller died without doing so; needs nothing but the GCS."""
+    """Removes the placement groups of Train runs whose controller died without doing so; needs nothing but the GCS.
+
+    It knows the groups from the reports, and from a file that rank 0 leaves in the cell's folder before its first one.
+    """
 
     def __init__(self) -> None:
         self.groups: dict[str, set[str]] = {}
@@ -162,10 +168,17 @@ class Janitor(Callback):
         from ray.util import placement_group_table, remove_placement_group
         from ray.util.placement_group import PlacementGroup
 
-        for group in self.groups.pop(trial.trial_id, set()):
+        for group in self.groups.pop(trial.trial_id, set()) | begun(trial):
             its = PlacementGroup(PlacementGroupID.from_hex(group))
             if placement_group_table(its).get("state") not in (None, "REMOVED"):
                 remove_placement_group(its)
+
+
+def begun(trial: Any) -> set[str]:
+    """The placement group that a trial may not have reported yet."""
+    cell = trial.config.get("cell", {})
+    noted = read(str(Path(cell["folder"]) / GROUP)) if "folder" in cell else ""
+    return {noted} if noted else set()
 
 
 def read(path: str | None) -> str:
@@ -176,7 +189,10 @@ def read(path: str | None) -> str:
         return ""
 
 
-def last_line(path: str | None) -> str:
-    """Last line of an error file."""
-    lines = read(path).strip().splitlines()
-    return lines[-1] if lines else "the trial process was lost"
+def sentence(error: str) -> str:
+    """What an error file says, in one line: from the name of its last exception on, without what follows at length."""
+    found = list(re.finditer(r"^(?:\w+\.)*(\w+(?:Error|Exception)\b.*)", error, re.MULTILINE))
+    if not found:
+        return "the trial process was lost"
+    words = error[found[-1].start(1) :].split()
+    return textwrap.shorten(" ".join(words), 300, placeholder=" ...")

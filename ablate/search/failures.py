@@ -5,6 +5,7 @@ import errno
 import torch
 
 from ablate.errors import Mistake, NonFinite
+from ablate.search.lost import of_host_memory
 from ablate.training.loop import WallLimit
 
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -39,8 +40,7 @@ def classify(error: BaseException) -> tuple[str, str]:
     the collective library with no other cause is a fault of the machines. What stopped Ray Train's controller (a group
     that cannot start, say) comes wrapped in a ControllerError.
     """
-    error = getattr(error, "controller_failure", error)
-    ranks: dict[int, BaseException] = getattr(error, "worker_failures", None) or {}
+    ranks, error = failures(error)
     if ranks:
         found = [(*classify_one(its), rank) for rank, its in sorted(ranks.items())]
         kind, why, rank = min(found, key=lambda one: WORST_FIRST.index(one[0]))
@@ -86,4 +86,21 @@ def names(error: BaseException) -> set[str]:
 
 def out_of_host_memory(error: BaseException) -> bool:
     """Whether Ray's memory monitor ended the process."""
-    return "OutOfMemoryError" in names(error) or (bool(names(error) & INFRA) and "memory monitor" in str(error).lower())
+    return "OutOfMemoryError" in names(error) or (bool(names(error) & INFRA) and of_host_memory(str(error)))
+
+
+def may_succeed(error: BaseException) -> bool:
+    """Whether the trial is to be tried again: it was lost to a fault of the machines, or to the host's memory.
+
+    What fills the host's memory may be something else; a GPU is the trial's own.
+    """
+    kind, _ = classify(error)
+    ranks, error = failures(error)
+    on_gpu = any(isinstance(its, torch.OutOfMemoryError) for its in [error, *ranks.values()])
+    return kind == "infra" or (kind == "memory" and not on_gpu)
+
+
+def failures(error: BaseException) -> tuple[dict[int, BaseException], BaseException]:
+    """Failures by rank of a group of workers, and the error itself, out of the wrap of Ray Train's controller."""
+    error = getattr(error, "controller_failure", error)
+    return getattr(error, "worker_failures", None) or {}, error

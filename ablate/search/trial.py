@@ -26,12 +26,12 @@ def trial(config: dict[str, Any]) -> None:
     try:
         run(cell, tune.report)
     except Exception as error:
-        from ablate.search.failures import classify
+        from ablate.search.failures import classify, may_succeed
         from ablate.training.cell import verdict
 
-        kind, why = classify(error)
-        if kind == "infra":
+        if may_succeed(error):
             raise
+        kind, why = classify(error)
         forget_attempts(cell)
         leave_traceback(cell)
         tune.report(verdict(cell, kind, why) | {f"objective/{k}": math.nan for k in range(len(cell["objectives"]))})

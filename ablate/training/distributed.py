@@ -6,6 +6,7 @@ only a worker needs is imported there.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -55,10 +56,12 @@ def run(config: dict[str, Any]) -> None:
 
 def worker(config: dict[str, Any]) -> None:
     """What every rank does; raises freely. Reports carry the placement group, for the janitor to remove."""
-    from ablate.training.cell import run_cell
+    from ablate.training.cell import GROUP, run_cell
 
     group = ray.util.get_current_placement_group().id.hex()  # type: ignore[union-attr]
     context = ray.train.get_context()
+    if context.get_world_rank() == 0:
+        (Path(config["folder"]) / GROUP).write_text(group)
     run_cell(
         config,
         lambda report: ray.train.report(report | {"pg_id": group}),

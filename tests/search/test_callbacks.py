@@ -264,3 +264,15 @@ def test_the_janitor_removes_what_a_trial_leaves(monkeypatch: pytest.MonkeyPatch
     assert removed == [A]
     getattr(its, ending)(0, [], trial)
     assert removed == [A] and its.groups == {"other": {D}}
+
+
+def test_the_janitor_finds_a_group_that_was_never_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    removed: list[str] = []
+    monkeypatch.setattr(ray.util, "placement_group_table", lambda its: {"state": "CREATED"})
+    monkeypatch.setattr(ray.util, "remove_placement_group", lambda its: removed.append(its.id.hex()))
+    trial = tune_trial({"folder": str(tmp_path)}, "one")
+    Janitor().on_trial_recover(0, [], trial)
+    assert removed == []
+    (tmp_path / "group").write_text(A)
+    Janitor().on_trial_recover(0, [], trial)
+    assert removed == [A]

@@ -1,5 +1,7 @@
 """Deaths that Tune's actor manager does not know are told to it as deaths that it knows."""
 
+from collections.abc import Iterator
+
 import pytest
 from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.exceptions import ActorDiedError, NodeDiedError, OutOfMemoryError, RayActorError, RayTaskError
@@ -8,19 +10,14 @@ from ablate.search.lost import expect_lost_actors, of_host_memory
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[Exception]:
+def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Exception]]:
     """What reaches Tune's own method."""
     found: list[Exception] = []
     monkeypatch.setattr(RayActorManager, "_actor_task_failed", lambda self, task, exception: found.append(exception))
     expect_lost_actors.cache_clear()
     expect_lost_actors()
-    return found
-
-
-@pytest.fixture(autouse=True)
-def patched_anew() -> None:
-    """The next sweep in this process patches the true method again."""
-    expect_lost_actors.cache_clear()
+    yield found
+    expect_lost_actors.cache_clear()  # the next sweep in this process has the true method to deal with
 
 
 @pytest.mark.parametrize("kind", [OutOfMemoryError, NodeDiedError])

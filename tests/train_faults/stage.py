@@ -4,12 +4,15 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from faults.scene import NAME, Running, Scene, epoch, until
-from ray.cluster_utils import Cluster
+
+if TYPE_CHECKING:
+    from ray.cluster_utils import Cluster
 
 EPOCHS = 8
+LIMIT = 600.0  # seconds; a group of two workers takes ten to start, and half a minute on a machine that has other work
 STUDY = """\
 name: {name}
 data: {{name: simvowels, utterances: [8, 6, 6], segments: 20}}
@@ -26,7 +29,7 @@ GRID = "algorithm: grid, metric: valid/recon, mode: min"
 class Stage:
     """One study: the sweep that runs it, who trains, and what Ray is left with."""
 
-    def __init__(self, folder: Path, migrated: Path, cluster: Cluster | None = None, **options: Any):
+    def __init__(self, folder: Path, migrated: Path, cluster: "Cluster | None" = None, **options: Any):
         """`options`: of the study's text; `fault` those of the term, `search` the section."""
         self.log, self.journal, self.cluster = folder / "who", folder / "optuna.journal", cluster
         its = {"search": GRID, "epochs": EPOCHS, "workers": 2, "cpus": 1} | options
@@ -45,12 +48,12 @@ class Stage:
     def until(self, condition: Callable[[], Any], what: str) -> Any:
         """Wait while the sweep runs."""
         assert self.sweep is not None
-        return self.sweep.until(condition, what)
+        return self.sweep.until(condition, what, LIMIT)
 
     def end(self) -> int:
         """Exit status of the sweep."""
         assert self.sweep is not None
-        return self.sweep.end()
+        return self.sweep.end(LIMIT)
 
     @property
     def output(self) -> str:
@@ -106,11 +109,11 @@ class Stage:
         return states(self.cluster)
 
 
-def states(cluster: Cluster) -> dict[str, str]:
+def states(cluster: "Cluster") -> dict[str, str]:
     """Placement group -> state, from the GCS."""
     return {key: its["state"] for key, its in cluster.global_state.placement_group_table().items()}
 
 
-def all_removed(cluster: Cluster) -> None:
+def all_removed(cluster: "Cluster") -> None:
     """No placement group is left; the last one may take a moment to go."""
     until(lambda: set(states(cluster).values()) == {"REMOVED"}, f"all groups REMOVED: {states(cluster)}", 20)
