@@ -33,6 +33,8 @@ CATALOGUE: dict[int, list[tuple[str, ...]]] = {
 }  # components -> generators, all with sign +, so that "all on" is always a run; for p = 1, 2, ...
 SCREENING = {12: "++-+++---+-", 20: "++--++++-+-+----++-", 24: "+++++-+-++--++--+-+----"}  # Plackett & Burman 1946
 
+FEWEST = 5  # components of a screening
+
 
 @dataclass(frozen=True)
 class Fraction:
@@ -140,8 +142,14 @@ def choose(k: int, resolution: int) -> Fraction:
 def screening(k: int) -> np.ndarray:
     """The smallest Plackett-Burman design for k components, (N, k) of +1 on / -1 off, N = 12, 20 or 24.
 
-    Rows are minus the generator row rotated right, then all on. Raises Mistake for more than 23 components.
+    Rows are minus the generator row rotated right, then all on. Raises Mistake for more than 23 components, and for
+    fewer than 5, where rows repeat.
     """
+    if k < FEWEST:
+        raise Mistake(
+            f"design: screening needs {FEWEST} or more components, not {k}; use kind: factorial or fractional, "
+            "which have fewer runs"
+        )
     runs = next((n for n in SCREENING if n > k), None)
     if runs is None:
         raise Mistake(f"design: screening takes at most {max(SCREENING) - 1} components, not {k}")

@@ -103,7 +103,7 @@ class Design:
         return None
 
     def _seeds(self) -> str | None:
-        if isinstance(self.seeds, Sequential):
+        if not isinstance(self.seeds, tuple):
             if self.kind == "path":
                 return "seeds must be a list or a number for kind path, which claims nothing"
             if self.test in ("t", "wilcoxon"):
