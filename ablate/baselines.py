@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 from ablate.draft import Draft
@@ -12,7 +12,7 @@ from ablate.registry import METRICS, MODELS
 from ablate.rules import offers
 from ablate.signature import leaves
 from ablate.study import Search, Study
-from ablate.trial import Metrics, Trial
+from ablate.trial import Metrics, Part, Trial
 
 Examine = Callable[[Path], tuple[Study | None, list[str]]]
 
@@ -70,7 +70,7 @@ def with_baselines(
 
 
 def alike(other: Study, study: Study) -> Trial:
-    """The baseline, judged as the study is: best epoch, metrics and resources are the study's."""
+    """The baseline, judged as the study is: best epoch, metrics, resources and place of the data are the study's."""
     base, train = other.base, other.base.train
     if not other.selects:
         train = replace(train, select=study.base.train.select, select_mode=study.base.train.select_mode)
@@ -78,7 +78,15 @@ def alike(other: Study, study: Study) -> Trial:
     chosen = {
         name: its for name, its in study.base.metrics.chosen.items() if set(METRICS[name].meta.get("needs", ())) <= able
     }
-    return replace(base, train=train, metrics=Metrics(study.base.metrics.every, chosen), resources=study.resources)
+    metrics = Metrics(study.base.metrics.every, chosen)
+    return replace(base, data=moved(base, study.base), train=train, metrics=metrics, resources=study.resources)
+
+
+def moved(base: Trial, to: Trial) -> Part:
+    """The data of the baseline where those of the study lie."""
+    places = [its.name for its in fields(base.data.options) if not its.metadata.get("identity", True)]
+    options = replace(base.data.options, **{name: getattr(to.data.options, name) for name in places})
+    return replace(base.data, options=options)
 
 
 def unlike(other: Study, study: Study, written: str) -> list[str]:

@@ -114,6 +114,13 @@ def test_a_baseline_is_one_configuration_on_the_same_data(toys: Path) -> None:
     ]
 
 
+def test_a_baseline_reads_the_data_where_the_study_does(toys: Path) -> None:
+    (toys / "study.yaml").write_text(STUDY + CONFIRM)
+    (toys / "plain.yaml").write_text(PLAIN.replace("{name: sines}", "{name: sines, root: somewhere, window: 30}"))
+    baseline = load_study(toys / "study.yaml", ["data.root=moved"]).baselines["plain"]
+    assert (baseline.data.options.root, baseline.data.options.window) == ("moved", 30)
+
+
 def test_weights_to_start_from_enter_the_identity_by_their_content(toys: Path) -> None:
     (toys / "run").mkdir()
     (toys / "run" / "best.pt").write_bytes(b"abc")
