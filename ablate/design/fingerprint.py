@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ablate.design.arms import Arm
-from ablate.design.components import same, value_at
+from ablate.design.components import same
 
 Parameter = tuple[str, tuple[int, ...], str, bool]  # name, shape, dtype, requires_grad
 
@@ -39,11 +39,17 @@ def twins(arms: Iterable[Arm], prints: Mapping[str, str], base: Mapping[str, Any
         other = first.setdefault(prints[arm.name], arm)
         if other is not arm:
             paths = [path for path, value in arm.leaves.items() if not same(value, other.leaves.get(path))]
-            said = ", ".join(f"{path} is {value_at(base, path)} in the study" for path in paths)
-            sentences.append(
-                f"design: arm {arm.name!r} builds the same model and objective as {other.name!r} ({said or 'no leaf'})"
-            )
+            why = ", ".join(dict.fromkeys(no_effect(path, base) for path in paths))
+            sentences.append(f"design: arm {arm.name!r} builds the same model and objective as {other.name!r} ({why})")
     return sentences
+
+
+def no_effect(path: str, base: Mapping[str, Any]) -> str:
+    """Why a leaf may leave no trace: it belongs to a term at weight 0, or nothing that is built reads it."""
+    section, term, *_ = [*path.split("."), ""]
+    if section == "loss" and isinstance(base["loss"].get(term), Mapping) and not base["loss"][term]["weight"]:
+        return f"loss.{term}.weight is already 0"
+    return f"{path} has no effect on what is built"
 
 
 def _number(value: Any) -> Any:

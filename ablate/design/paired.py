@@ -190,6 +190,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
+@functools.lru_cache(maxsize=1024)
 def t_quantile(probability: float, df: float) -> float:
     """Quantile of Student's t."""
     return float(stdtrit(df, probability))
@@ -197,11 +198,8 @@ def t_quantile(probability: float, df: float) -> float:
 
 def t_interval(values: Sequence[float], alpha: float = 0.05) -> tuple[float, float] | None:
     """t-interval at 1 - alpha of the mean of values (n,); None for fewer than 2."""
-    if len(values) < 2:
-        return None
-    x = np.asarray(values, float)
-    half = t_quantile(1 - alpha / 2, len(x) - 1) * spread(x) / math.sqrt(len(x))
-    return float(x.mean()) - half, float(x.mean()) + half
+    its = summary(values, alpha)
+    return None if its.lo is None or its.hi is None else (its.lo, its.hi)
 
 
 def summary(values: Sequence[float], alpha: float = 0.05) -> Summary:
@@ -209,13 +207,18 @@ def summary(values: Sequence[float], alpha: float = 0.05) -> Summary:
     if not len(values):
         return Summary(0, None, None, None, None)
     x = np.asarray(values, float)
-    lo, hi = t_interval(values, alpha) or (None, None)
-    return Summary(len(x), float(x.mean()), spread(x) if len(x) > 1 else None, lo, hi)
+    n, mean = len(x), float(x.mean())
+    if n == 1:
+        return Summary(1, mean, None, None, None)
+    sd = spread(x)
+    half = t_quantile(1 - alpha / 2, n - 1) * sd / math.sqrt(n)
+    return Summary(n, mean, sd, mean - half, mean + half)
 
 
 def spread(x: np.ndarray) -> float:
     """Standard deviation (n - 1) of values (n,); exactly 0 where they differ by rounding only."""
-    return 0.0 if np.ptp(x) <= TIE * np.abs(x).max() else float(x.std(ddof=1))
+    off = x - x.mean()
+    return 0.0 if np.ptp(x) <= TIE * np.abs(x).max() else math.sqrt(float(off @ off) / (len(x) - 1))
 
 
 def seed_sd(arms: Iterable[Sequence[float]]) -> float | None:
