@@ -59,7 +59,7 @@ class Loop:
         outputs, path = [], []
         for step, pre_t, own_t, taught_t in zip(steps, pre.unbind(1), chosen, taught, strict=True):
             if step is not None:
-                h, c = self.cell.step(torch.addmm(step, self.features(x), columns), h, c)
+                h, c = self.cell.step(step, self.features(x), columns, h, c)
             first = torch.addmm(pre_t, h, h_columns)
             y = self.out.rest(first if own_t is None else torch.where(own_t, first, taught_t))
             x = mean_of(y, self.likelihood).detach()

@@ -89,11 +89,12 @@ class RVAE(nn.Module):
         """Posterior and sample (mean without noise) of z, (B, T, z_dim). Raises Mistake for other frames."""
         known = self.q.ahead(self._states(x))  # (B, T, W)
         cell, columns = Cell(self.rnn_z), self.q.columns(self.x_width)
+        z_columns = cell.columns(0)
         h, c = cell.start(x)
         z, path, stats = x.new_zeros(len(x), self.z_dim), [], []
         eps = silence(noise, x, "z", self.z_dim)
         for known_t, eps_t in zip(known.unbind(1), eps.unbind(1), strict=True):
-            h, c = cell.step(torch.addmm(cell.bias, self.z_g(z), cell.inputs), h, c)
+            h, c = cell.step(cell.bias, self.z_g(z), z_columns, h, c)
             stat = self.q.rest(torch.addmm(known_t, h, columns))
             z = gaussian(stat).sample(eps_t)
             path.append(z)

@@ -113,10 +113,10 @@ class SRNN(nn.Module):
         """Roll z from its prior with noise (B, T, z_dim), behind the path `start` (B, k, z_dim), along own outputs."""
         path: list[Tensor] = [] if start is None else [*start.unbind(1)]
         cell = Cell(self.rnn_h)
-        h, c = cell.start(noise)
+        columns, (h, c) = cell.columns(0), cell.start(noise)
         x, last = noise.new_zeros(len(noise), self.out.out), torch.zeros_like(noise[:, 0])
         for t, eps in enumerate([*[None] * len(path), *noise.unbind(1)]):
-            h, c = cell.step(torch.addmm(cell.bias, self.x_h(x), cell.inputs), h, c)
+            h, c = cell.step(cell.bias, self.x_h(x), columns, h, c)
             if eps is not None:
                 path.append(gaussian(self.p(torch.cat([h, last], dim=-1))).sample(eps))
             last = path[t]

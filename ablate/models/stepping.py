@@ -56,17 +56,18 @@ class Cell:
         return x @ self.inputs[start : start + x.shape[-1]] + self.bias
 
     def columns(self, start: int, stop: int | None = None) -> Tensor:
-        """Weights of these inputs, ready for addmm: (stop - start, 4H)."""
-        return self.inputs[start:stop]
+        """Weights of these inputs above those of the last state h, ready for addmm: (stop - start + H, 4H)."""
+        return torch.cat([self.inputs[start:stop], self.recurrent])
 
     def start(self, like: Tensor) -> tuple[Tensor, Tensor]:
         """The state before any input: h and c of zeros, (B, H) for B sequences of `like`."""
         zeros = like.new_zeros(len(like), len(self.recurrent))
         return zeros, zeros
 
-    def step(self, gates: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        """Input's share of the gates (B, 4H) and the last state -> the next h and c, (B, H)."""
-        i, f, g, o = torch.addmm(gates, h, self.recurrent).chunk(4, dim=1)
+    def step(self, known: Tensor, rest: Tensor, columns: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        """Known share of the gates (B, 4H), the other inputs (B, part), their `columns`, the last state -> h and c."""
+        gates = torch.addmm(known, torch.cat([rest, h], dim=1), columns)
+        i, f, g, o = gates.chunk(4, dim=1)
         c = torch.addcmul(f.sigmoid() * c, i.sigmoid(), g.tanh())
         return o.sigmoid() * c.tanh(), c
 

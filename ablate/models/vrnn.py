@@ -108,13 +108,13 @@ class VRNN(nn.Module):
         """Roll z from its prior with noise (B, T, z_dim), behind the path `start` (B, k, z_dim), along own outputs."""
         path: list[Tensor] = [] if start is None else [*start.unbind(1)]
         cell = Cell(self.rnn)
-        h, c = cell.start(noise)
+        columns, (h, c) = cell.columns(0), cell.start(noise)
         for t, eps in enumerate([*[None] * len(path), *noise.unbind(1)]):
             if eps is not None:
                 path.append(gaussian(self.p(h)).sample(eps))
             e = self.z_net(path[t])
             x = self.x_net(mean_of(self.out(torch.cat([e, h], dim=-1)), self.likelihood))
-            h, c = cell.step(torch.addmm(cell.bias, torch.cat([e, x], dim=-1), cell.inputs), h, c)
+            h, c = cell.step(cell.bias, torch.cat([e, x], dim=-1), columns, h, c)
         return torch.stack(path[-noise.shape[1] :], dim=1)
 
     def forward(self, x: Tensor, noise: dict[str, Tensor] | None, own: Tensor | None = None) -> Output:
@@ -137,7 +137,7 @@ class VRNN(nn.Module):
             path.append(gaussian(stats[-1]).sample(eps_t))
             codes.append(self.z_net(path[-1]))
             if gate is not None:
-                h, c = cell.step(torch.addmm(gate, codes[-1], z_columns), h, c)
+                h, c = cell.step(gate, codes[-1], z_columns, h, c)
                 states.append(h)
         q, z, e, h = (torch.stack(its, dim=1) for its in (stats, path, codes, states))
         return gaussian(q), z, e, h
