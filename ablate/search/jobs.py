@@ -7,6 +7,7 @@ import logging
 import os
 import shlex
 import socket
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -21,6 +22,7 @@ from ablate.registry import unknown
 
 ADDRESS = "http://127.0.0.1:8265"  # of the dashboard on the head node
 CONNECT_S = 10.0  # for the first answer
+ASK_S = 1.0  # between two looks at a job
 RUNNING = ("PENDING", "RUNNING")
 ENVIRONMENT = {
     "RAY_JOB_STOP_WAIT_TIME_S": "60",  # between SIGTERM and SIGKILL; by default 3 s, too short to save the state
@@ -197,9 +199,12 @@ def logs(name: str, follow: bool, address: str | None = None) -> Iterator[str]:
 
 
 def outcome(name: str, address: str | None = None) -> str:
-    """Status of the newest job of a name: PENDING, RUNNING, SUCCEEDED, FAILED, STOPPED."""
+    """How the newest job of a name ended, waiting for it: SUCCEEDED, FAILED or STOPPED."""
     with speaking(address_of(address)) as client:
-        return str(client.get_job_status(newest(client, name)).value)
+        job = newest(client, name)
+        while (status := str(client.get_job_status(job).value)) in RUNNING:
+            time.sleep(ASK_S)
+        return status
 
 
 def newest(client: Any, name: str) -> str:
