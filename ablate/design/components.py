@@ -134,14 +134,14 @@ def completed(levels: Mapping[str, Mapping[str, Any]], base: Mapping[str, Any], 
 
 def checked(its: Component, expected: int | None = None) -> Component:
     """The component, if its levels differ; raises Mistake."""
-    levels = list(its.levels.items())
-    if len(levels) < max(2, expected or 0):
+    if len(its.levels) < max(2, expected or 0):
         raise Mistake(f"design.components: {its.name} needs two or more different levels")
-    for i, (label, leaves) in enumerate(levels):
-        for other, theirs in levels[:i]:
-            if same(leaves, theirs):
-                where = ", ".join(its.paths) or "no leaf at all"
-                raise Mistake(f"design.components: {its.name} changes nothing, {label} is equal to {other} ({where})")
+    seen: dict[Any, str] = {}
+    for label, leaves in its.levels.items():
+        other = seen.setdefault(plain_key(leaves), label)
+        if other != label:
+            where = ", ".join(its.paths) or "no leaf at all"
+            raise Mistake(f"design.components: {its.name} changes nothing, {label} is equal to {other} ({where})")
     return its
 
 
@@ -212,11 +212,16 @@ def changed(base: Mapping[str, Any], leaves: Mapping[str, Any]) -> dict[str, Any
 
 def same(value: Any, other: Any) -> bool:
     """Whether two values are one in a configuration: 10 and 10.0 are, 1 and true are not."""
-    if isinstance(value, Mapping) and isinstance(other, Mapping):
-        return value.keys() == other.keys() and all(same(value[key], other[key]) for key in value)
-    if isinstance(value, list | tuple) and isinstance(other, list | tuple):
-        return len(value) == len(other) and all(map(same, value, other))
-    return isinstance(value, bool) == isinstance(other, bool) and value == other
+    return bool(plain_key(value) == plain_key(other))
+
+
+def plain_key(value: Any) -> Any:
+    """Something to compare and look values up by."""
+    if isinstance(value, Mapping):
+        return frozenset((key, plain_key(its)) for key, its in value.items())
+    if isinstance(value, list | tuple):
+        return tuple(map(plain_key, value))
+    return ("bool", value) if isinstance(value, bool) else value
 
 
 def label(value: Any) -> str:

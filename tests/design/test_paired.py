@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from ablate.design.paired import (
     correlation,
     decide,
     holm,
+    midranks,
     p_better,
     paired,
     seed_sd,
@@ -19,6 +21,8 @@ from ablate.design.paired import (
     study_correlation,
     summary,
     t_interval,
+    tost,
+    wilcoxon,
     wins,
 )
 
@@ -72,6 +76,50 @@ def test_oracles(shared: Path):
     for m, n in fewest.items():
         assert decide("auto", n, int(m)) == "sign_flip"
         assert decide("auto", n - 1, int(m)) == "t"
+
+
+def test_wilcoxon():
+    assert wilcoxon(D) == paired(D).p_wilcoxon == 0.0625
+    assert midranks(np.array([3.0, 1.0, 3.0, 0.0])).tolist() == [3.5, 2.0, 3.5, 1.0]
+    # ranks 1 2.5 2.5 4 with signs + - + +: of the 16 sums 10 reach |5|, by hand
+    sums = [abs(np.dot(signs, (1, 2.5, 2.5, 4))) for signs in itertools.product((1, -1), repeat=4)]
+    assert wilcoxon([0.01, -0.02, 0.02, 0.05]) == np.mean([its >= 5 for its in sums])
+    assert wilcoxon([0.0, 0.1, 0.2]) == 0.5  # the zero took rank 1 and is dropped
+    assert wilcoxon([0.3 - 0.2, 0.2 - 0.1, 0.1]) == 0.25  # ties but for rounding
+    assert wilcoxon([0.0, 0.0, 0.0]) == 1.0
+    assert wilcoxon(A2) == pytest.approx(stats.wilcoxon(A2, method="asymptotic").pvalue, abs=0.005)  # drawn
+
+
+def test_wilcoxon_of_oracles(shared: Path):
+    blocks = json.loads((shared / "statistics_oracles.json").read_text())
+    for block in ("B_leave_one_out_n9", "T_surface_backend"):
+        values = blocks[block].get("inputs", blocks[block])
+        for arm, known in blocks[block]["outputs"]["arms"].items():
+            its = paired(np.subtract(values[arm], values["full"]))
+            assert its.p_wilcoxon == pytest.approx(known["p_wilcoxon"], abs=1e-12)
+            assert its.p("wilcoxon") == its.p_wilcoxon
+
+
+def test_tost(shared: Path):
+    its = paired(D)
+    found = tost(its.mean, its.se, its.df, 0.05)
+    assert found is not None
+    assert (found.t_lower, found.t_upper, found.p_lower, found.p_upper) == pytest.approx(
+        (2.33225211353, -11.7174594137, 0.0400271868249, 0.000151701110364)
+    )
+    assert (found.p, found.lo, found.hi) == pytest.approx((0.0400271868249, -0.0485735982777, -0.0182264017223))
+    known = json.loads((shared / "statistics_oracles.json").read_text())["A_one_pair_n5"]["outputs"]["tost_margin_0_05"]
+    keys = ("t_lower", "t_upper", "p_lower", "p_upper", "p", "lo", "hi")
+    assert [getattr(found, key) for key in keys] == pytest.approx([known[key] for key in keys])
+
+
+def test_tost_without_spread():
+    inside, at, outside = (tost(mean, 0.0, 4, 0.05) for mean in (0.04, 0.05, -0.06))
+    assert inside is not None and at is not None and outside is not None
+    assert (inside.p, at.p, outside.p) == (0.0, 1.0, 1.0)
+    assert tost(0.01, None, 0, 0.05) is None
+    mirrored, its = tost(-0.01, 0.02, 5, 0.05), tost(0.01, 0.02, 5, 0.05)
+    assert mirrored is not None and its is not None and mirrored.p == its.p
 
 
 def test_drawn_sign_flips_above_16_seeds():

@@ -8,7 +8,21 @@ import pytest
 from scipy import stats
 
 from ablate.design.paired import t_quantile
-from ablate.design.power import expected_max, mde, power
+from ablate.design.power import (
+    attained,
+    contrast_sd,
+    expected_max,
+    floor,
+    mde,
+    mde_by_eye,
+    noether,
+    power,
+    power_unpaired,
+    seeds_for,
+    seeds_for_equivalence,
+    seeds_for_sign_flip,
+    tost_power,
+)
 
 
 def sd_of_difference(rho: float) -> float:
@@ -62,3 +76,43 @@ def test_largest_of_k():
     assert expected_max(3) == pytest.approx(1.5 / math.sqrt(math.pi), rel=1e-12)
     assert expected_max(24) == pytest.approx(1.947674, abs=1e-6)
     assert expected_max(100) == pytest.approx(2.507594, abs=1e-6)
+
+
+def test_the_whole_table(shared: Path):
+    known = json.loads((shared / "statistics_oracles.json").read_text())["P_power"]
+    for n, rho, m, _, by_eye in known["mde_seed_sd_units"]:
+        assert mde_by_eye(contrast_sd(rho), n, 0.05 / m) == pytest.approx(by_eye, rel=1e-9)
+    for n, _, expected, _ in known["power_effect_1sd"]:
+        assert power_unpaired(1.0, n) == pytest.approx(expected, rel=1e-9)
+    for effect, rho, m, n in known["n_for_effect"]:
+        assert seeds_for(effect, contrast_sd(rho), 0.05 / m) == n
+    for n, rho, expected in known["tost_power_margin_1sd_true_0"]:
+        assert tost_power(1.0, contrast_sd(rho), n) == pytest.approx(expected, rel=1e-9)
+    for margin, rho, n in known["n_for_equivalence_true_0_power80"]:
+        assert seeds_for_equivalence(margin, contrast_sd(rho)) == n
+    for gamma, (both, usual) in known["noether_per_arm"].items():
+        assert (noether(float(gamma), 0.05, 0.95), noether(float(gamma))) == (both, usual)
+    for n, expected in known["floor_two_sided"].items():
+        assert floor(int(n)) == expected
+    for n, expected in known["sign_flip_attained_level"].items():
+        assert attained(int(n)) == pytest.approx(expected, abs=1e-12)
+    for m, n in known["holm_first_step_min_n"].items():
+        assert seeds_for_sign_flip(int(m)) == n
+
+
+def test_sample_sizes_by_hand():
+    assert (seeds_for(1.0, contrast_sd(0.6)), seeds_for(-1.0, contrast_sd(0.6)), seeds_for(0.0, 1.0)) == (9, 9, None)
+    assert seeds_for(1e-4, 1.0) is None  # more than 10,000
+    assert seeds_for(100.0, 1.0) == 2
+    n = seeds_for(0.5, 1.0) or 0
+    assert power(0.5, 1.0, n) >= 0.8 > power(0.5, 1.0, n - 1)
+    assert seeds_for_equivalence(1.0, contrast_sd(0.6)) == 9
+    assert seeds_for_equivalence(1.0, 1.0, effect=1.0) is None
+    assert (noether(0.75), noether(0.75, 0.05, 0.95)) == (17, 29)
+
+
+def test_power_of_equivalence_at_the_margin():
+    assert tost_power(1.0, contrast_sd(0.6), 9, effect=1.0) == pytest.approx(0.0499952507645)
+    assert tost_power(0.5, contrast_sd(0.6), 15, effect=0.5) == pytest.approx(0.0445087649738)
+    assert tost_power(0.5, contrast_sd(0.6), 15) == pytest.approx(0.334089087248)
+    assert tost_power(1e-6, 1.0, 5) == pytest.approx(0, abs=1e-9)

@@ -4,7 +4,7 @@ import pytest
 
 from ablate.design.failures import Seeds, complete_pairs, count, outcomes
 from ablate.design.paired import paired
-from ablate.design.verdict import BETTER, UNDECIDED, WORSE, verdict
+from ablate.design.verdict import BETTER, DISTINCT, EQUIVALENT, UNDECIDED, WORSE, verdict
 
 FIVE = Seeds(5, 5)
 GAIN = paired([0.011, 0.012, 0.010, 0.013, 0.009])
@@ -63,3 +63,29 @@ def test_suspicious_differences_are_noted():
     assert verdict(same, 0.0, FIVE, FIVE, 5, "max").notes == ("identical differences on every seed",)
     nothing = paired([0.0, 0.0, 0.0])
     assert verdict(nothing, 1.0, FIVE, FIVE, 5, "max").notes == ("changes nothing: the difference is 0 on every seed",)
+
+
+@pytest.mark.parametrize(
+    ("p", "p_eq", "word", "notes"),
+    [
+        (0.2, 0.05, EQUIVALENT, ()),
+        (0.05, 0.05, EQUIVALENT, (DISTINCT,)),
+        (0.05, 0.051, BETTER, ()),
+        (0.2, 0.2, UNDECIDED, ()),
+        (0.2, None, UNDECIDED, ()),
+    ],
+)
+def test_equivalence_comes_before_a_difference(p: float, p_eq: float | None, word: str, notes: tuple[str, ...]):
+    its = verdict(GAIN, p, FIVE, FIVE, 5, "max", p_eq_holm=p_eq)
+    assert (its.word, its.notes) == (word, notes)
+
+
+def test_survivors_do_not_make_a_fragile_arm_equivalent():
+    its = verdict(GAIN, 0.9, Seeds(7, 5, 2), Seeds(7, 7), 7, "max", p_eq_holm=0.001)
+    assert str(its) == "within seed noise - undecided (fails more often: 2/7 against 0/7)"
+    assert verdict(GAIN, 0.9, Seeds(7, 5, 2), Seeds(7, 5, 2), 7, "max", p_eq_holm=0.001).word == EQUIVALENT
+
+
+def test_never_trained_comes_before_everything():
+    its = verdict(None, 1.0, Seeds(5, 0, 5), FIVE, 5, "max", p_eq_holm=1.0)
+    assert str(its) == "worse (never trained: 0/5)"
