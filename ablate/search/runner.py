@@ -50,7 +50,19 @@ Leave = Callable[[Study, Result, Data], list[dict[str, Any]]]
 
 
 def sweep(study: Study, flags: Flags, console: Console, leave: Leave = lambda *_: []) -> Result:
-    """Run a study to its end. Raises Mistake for what the user must change first; nothing has been started then."""
+    """Run a study to its end, or to Ctrl-C or SIGTERM, wherever it stands then.
+
+    Raises Mistake for what the user must change first; nothing has been started then.
+    """
+    with handling(signal.SIGTERM, as_interrupt):
+        try:
+            return begin(study, flags, console, leave)
+        except KeyboardInterrupt:  # before anything was recorded, or again while the sweep was closed
+            return Result(interrupted="interrupted")
+
+
+def begin(study: Study, flags: Flags, console: Console, leave: Leave) -> Result:
+    """Data, folder, record and lock, then the sweep."""
     sentence = study.resources.fits(cluster.local_totals(flags.cpus)) if flags.address is None else None
     if sentence:
         raise Mistake(sentence)
@@ -59,7 +71,7 @@ def sweep(study: Study, flags: Flags, console: Console, leave: Leave = lambda *_
     data = usable_data(study)  # before anything is written
     folder = study_folder(study)
     record = open_record(study)
-    with handling(signal.SIGTERM, as_interrupt), Lock(folder / "spool", study.name, record) as lock:
+    with Lock(folder / "spool", study.name, record) as lock:
         deliver(record, folder / "spool", study.name)
         known = record.study(study.name)
         if known is not None and not flags.fresh:

@@ -73,13 +73,13 @@ def held(sweep: Running) -> Iterator[None]:
 
 
 def assert_stops(its: Scene, sweep: Running, stop: Callable[[], None], why: str) -> None:
-    """It ends with 130 within 10 s, all told and delivered, and says how to go on."""
+    """It ends with 130 within 10 s (of a machine that does nothing else), all told and delivered, and says how to go on."""
     family = sweep.family()
     stop()
     began = time.monotonic()
     assert sweep.end() == 130, sweep.output
     took = time.monotonic() - began
-    assert took < 10, took
+    assert took < 10 * busy(), took
     said = sweep.output
     assert f"stopped: {why}" in said and RESUME in said and "Traceback" not in said, said
     (study,) = its.tags("study")
@@ -89,6 +89,11 @@ def assert_stops(its: Scene, sweep: Running, stop: Callable[[], None], why: str)
     assert (cell["status"], cell["ablate.status"], cell["ablate.failure"]) == ("KILLED", "stopped", "stopped")
     assert not list((its.study / "spool").glob("*.jsonl")), "records are left in the spool"
     until(lambda: not any(map(alive, family)), "the end of Ray's processes", 60)
+
+
+def busy() -> float:
+    """How much longer things take than on a machine of our own."""
+    return max(1.0, os.getloadavg()[0] / len(os.sched_getaffinity(0)))
 
 
 def readable(cell: Path) -> bool:
