@@ -15,6 +15,7 @@ Mode = Literal["max", "min"]
 Test = Literal["sign_flip", "t", "wilcoxon"]
 
 EXACT = 16  # seeds up to which all sign vectors are enumerated
+AT_ONCE = 2**22  # sums held at once
 DRAWS = 99_999  # sign vectors drawn above that
 TIE = 1e-12  # relative tolerance under which two sums are one
 MIN_PAIRS = 3  # complete pairs below which nothing is decided
@@ -98,15 +99,30 @@ def sign_flip(differences: Sequence[float] | np.ndarray) -> float:
     suffice by symmetry); above, 99,999 drawn vectors (key `sign_flip`) and p = (1 + hits) / 100,000. Valid since two
     arms that do not differ are exchangeable within a seed. Never below 2 / 2^n: .0625 at n = 5.
     """
-    d = np.asarray(differences, float)
-    threshold = abs(d.sum()) - TIE * np.abs(d).sum()
-    if len(d) <= EXACT:
-        sums = d[:1]
-        for its in d[1:]:
-            sums = np.concatenate([sums + its, sums - its])  # (2^(n-1),)
-        return float(np.mean(np.abs(sums) >= threshold))
-    hits = int(np.sum(np.abs(drawn_signs(len(d)) @ d) >= threshold))
-    return (1 + hits) / (DRAWS + 1)
+    return float(sign_flips(np.asarray(differences, float)[None])[0])
+
+
+def sign_flips(differences: np.ndarray) -> np.ndarray:
+    """The same for many contrasts (R, n) at once, (R,)."""
+    n = differences.shape[1]
+    threshold = np.abs(differences.sum(1)) - TIE * np.abs(differences).sum(1)  # (R,)
+    if n > EXACT:
+        hits = [np.sum(np.abs(drawn_signs(n) @ d) >= least) for d, least in zip(differences, threshold, strict=True)]
+        return (1 + np.array(hits)) / (DRAWS + 1)
+    at_once = max(1, AT_ONCE >> n)
+    shares = [
+        _enumerated(differences[start : start + at_once], threshold[start : start + at_once])
+        for start in range(0, len(differences), at_once)
+    ]
+    return np.concatenate(shares)
+
+
+def _enumerated(d: np.ndarray, threshold: np.ndarray) -> np.ndarray:
+    """Share of all sign vectors that reach the threshold (R,), for differences (R, n)."""
+    sums = d[:, :1]
+    for its in d.T[1:]:
+        sums = np.concatenate([sums + its[:, None], sums - its[:, None]], axis=1)  # (R, 2^(n-1))
+    return (np.abs(sums) >= threshold[:, None]).mean(1)
 
 
 @functools.lru_cache(maxsize=2)
