@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from functools import cache
 from typing import Any
 
 from ablate.registry import DATASETS, LOSSES, METRICS, MODELS, Entry
@@ -145,9 +146,15 @@ def plugins(trial: Trial) -> list[tuple[str, str]]:
     entries: list[Entry] = [DATASETS[trial.data.name], MODELS[trial.model.name]]
     entries += [LOSSES[name] for name in trial.loss.terms] + [METRICS[name] for name in trial.metrics.chosen]
     packages = {entry.distribution for entry in entries} - {"ablate"}
-    owners = importlib.metadata.packages_distributions() if packages else {}
+    owners = distributions() if packages else {}
     names = {name for package in packages for name in owners.get(package, ())}
     return sorted((name, importlib.metadata.version(name)) for name in names)
+
+
+@cache
+def distributions() -> Mapping[str, list[str]]:
+    """Top-level package -> the distributions it belongs to; looked up once, since that reads every one installed."""
+    return importlib.metadata.packages_distributions()
 
 
 def shortest(signatures: Iterable[str]) -> int:

@@ -12,7 +12,7 @@ import ray.util
 from rich.console import Console
 from toys import toys
 
-from ablate.search.callbacks import Janitor, Recorder, numbers, read, sentence
+from ablate.search.callbacks import Janitor, Recorder, numbers, sentence
 from ablate.search.progress import Board
 from ablate.spool import Spool
 
@@ -148,14 +148,18 @@ def test_a_trial_lost_to_the_memory_of_the_host(scene: Scene, tmp_path: Path) ->
     assert (scene.outcome().status, scene.outcome().failure) == ("failed", "memory")
 
 
-def test_without_an_error_file_the_process_was_lost(tmp_path: Path) -> None:
-    assert sentence(read(None)) == sentence(read(str(tmp_path / "none"))) == "the trial process was lost"
+def test_without_an_error_file_the_process_was_lost(scene: Scene, tmp_path: Path) -> None:
+    for number, file in enumerate((None, str(tmp_path / "none"))):
+        scene.its.on_trial_error(0, [], scene.run(report(1), cell=number, error_file=file))
+        assert scene.outcome(number).why == "the trial process was lost"
 
 
-def test_the_last_exception_of_an_error_file_becomes_one_line() -> None:
-    text = "Failure # 1\nValueError: the first\n\nlib.errors.GroupError: two ranks:\n  rank 0\n  rank 1: " + "x " * 400
-    said = sentence(text)
-    assert said.startswith("GroupError: two ranks: rank 0 rank 1: x x") and said.endswith("...") and len(said) <= 300
+def test_an_error_file_is_told_in_one_line() -> None:
+    assert sentence("") == "the trial process was lost"
+    assert (
+        sentence("Traceback\n  x\nray.exceptions.ActorDiedError: gone\n  by\tkill\n") == "ActorDiedError: gone by kill"
+    )
+    assert len(sentence("ValueError: " + "word " * 500)) <= 300
 
 
 def test_a_restarted_trial_opens_its_run_once_and_repeats_its_reports(scene: Scene) -> None:

@@ -1,0 +1,358 @@
+"""A sweep from its file to its last record, with a Tune that trains nothing: what runs, what is told, how it ends."""
+
+import contextlib
+import errno
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ray.tune.search import Searcher
+from rich.console import Console
+from toys import STUDY, toys
+
+from ablate.errors import Mistake
+from ablate.records import CellRecord
+from ablate.search import cluster, runner, tuning
+from ablate.search.result import Result
+from ablate.search.runner import Flags, open_record, study_folder, sweep
+from ablate.spool import Spool
+
+from .memory import MemoryRecord
+from .world import CONFIRMED, DATA, DEFAULT, study, tune_trial
+
+__all__ = ["toys"]
+GRID = STUDY.replace("{loguniform: [0.1, 10], default: 1}", "1").replace(
+    "algorithm: tpe\n  trials: 6", "algorithm: grid"
+).replace("  scheduler: {name: asha, grace: 3}\n", "")  # fmt: skip
+EPOCHS = 2
+
+
+class FakeTune:
+    """Runs cells one after the other: two reports each, values from the point. Can be cut short."""
+
+    def __init__(self) -> None:
+        self.calls: list[dict[str, Any]] = []
+        self.ran: list[dict[str, Any]] = []
+        self.verdicts: dict[str, str] = {}  # name of a cell -> class
+        self.pruned: set[str] = set()
+        self.before: Callable[[dict[str, Any]], bool] = lambda cell: True  # False: SIGINT comes before the trial ends
+
+    def __call__(self, **how: Any) -> bool:
+        self.calls.append(how)
+        return all(self.trial(cell, trial, how) for trial, cell in self.cells(how))
+
+    def cells(self, how: dict[str, Any]) -> Iterator[tuple[Any, dict[str, Any]]]:
+        if how["cells"] is not None:
+            for number, cell in enumerate(how["cells"]):
+                yield tune_trial(cell, f"list{number}"), cell
+            return
+        for number in range(how["samples"]):
+            suggested = how["searcher"].suggest(f"t{number}")
+            if suggested == Searcher.FINISHED:
+                return
+            yield tune_trial(suggested["cell"], f"t{number}"), suggested["cell"]
+
+    def trial(self, cell: dict[str, Any], trial: Any, how: dict[str, Any]) -> bool:
+        """One trial; whether the run goes on after it."""
+        self.ran.append(cell)
+        self.tell(how, "on_trial_start", trial)
+        reports = [self.report(cell, epoch) for epoch in range(1, EPOCHS + 1)]
+        if cell["name"] in self.pruned:
+            reports = reports[:1]
+        if cell["name"] in self.verdicts:
+            reports[-1] = {
+                "epoch": 1,
+                "objective": float("nan"),
+                "at": 2,
+                "verdict": self.verdicts[cell["name"]],
+                "why": "w",
+            }
+        for values in reports:
+            trial.last_result = values
+            self.tell(how, "on_trial_result", trial, values)
+        if not self.before(cell):
+            return False
+        self.tell(how, "on_trial_complete", trial)
+        if how["searcher"] is not None:
+            how["searcher"].on_trial_complete(trial.trial_id, trial.last_result)
+        return True
+
+    def tell(self, how: dict[str, Any], event: str, trial: Any, *result: Any) -> None:
+        for callback in how["callbacks"]:
+            if hasattr(callback, event):
+                getattr(callback, event)(0, [], trial, *result)
+
+    @staticmethod
+    def report(cell: dict[str, Any], epoch: int) -> dict[str, Any]:
+        value = 0.1 * epoch + 0.01 * float(cell["point"].get("loss.scc.weight", 0)) + 0.001 * cell["seed"] % 7
+        its = {"epoch": epoch, "objective": value, "at": 1000 + epoch, "valid/gap": value}
+        if epoch == EPOCHS:
+            its |= {"complete": True} | ({"test/gap": value} if cell["test"] else {})
+        return its
+
+    @property
+    def points(self) -> list[tuple[Any, ...]]:
+        return [tuple(cell["point"].values()) for cell in self.ran]
+
+
+class World:
+    """A folder, a record and a fake Tune: `World.sweep(study)`."""
+
+    def __init__(self, folder: Path, patch: pytest.MonkeyPatch):
+        self.folder, self.tune, self.out, self.started = folder, FakeTune(), io.StringIO(), 0
+        self.record: Any = MemoryRecord()
+        patch.setattr(runner, "open_record", lambda _: self.record)
+        data = SimpleNamespace(digest=DATA, report=SimpleNamespace(lines=lambda: []), summary=lambda: "all read")
+        patch.setattr(runner, "usable_data", lambda _: data)
+        patch.setattr(tuning, "run_tuner", self.tune)
+        patch.setattr(cluster, "connected", self.connected)
+        patch.setattr(cluster, "concurrency", lambda _: 1)
+        patch.setattr("ablate.search.phases.draw_cell", lambda config: Path(config["folder"]) / "artifacts")
+        patch.setenv("ABLATE_HEARTBEAT", "1000")
+
+    @contextlib.contextmanager
+    def connected(self, address: str | None, name: str, cpus: float | None = None) -> Iterator[str]:
+        self.started += 1
+        yield "http://127.0.0.1:8265"
+
+    def sweep(self, text: str = STUDY, *overrides: str, leave: Any = lambda *_: [], **flags: Any) -> Result:
+        its = study(text, f"tracking.optuna={self.folder}/optuna.journal", *overrides)
+        self.tune.ran.clear()
+        return sweep(its, Flags(**flags), Console(file=self.out, width=200), leave)
+
+    def cells(self, name: str = "toy") -> list[CellRecord]:
+        return self.record.cells(name)
+
+    def study_tags(self, name: str = "toy") -> dict[str, str]:
+        known = self.record.study(name)
+        assert known is not None
+        return known.tags
+
+
+@pytest.fixture
+def world(toys: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    return World(toys, monkeypatch)
+
+
+def test_a_search_runs_its_trials_and_confirms_the_best(world: World) -> None:
+    result = world.sweep(CONFIRMED)
+    assert len(result.found) == 6 and result.ran == len(world.tune.ran) and not result.interrupted
+    assert world.tune.points[0] == tuple(DEFAULT.values())  # the default is the first to be tried
+    confirmed = [cell for cell in world.tune.ran if cell["role"] == "confirm"]
+    names = [it.name for it in result.chosen]
+    assert [(cell["seed"], cell["name"]) for cell in confirmed] == [(s, n) for s in (1000, 1001) for n in names]
+    assert names[-2:] == ["default", "plain"] and set(result.confirmed) == {cell["cell"] for cell in confirmed}
+    assert all(outcome.values["test/gap"] for outcome in result.confirmed.values())
+    search, confirm = world.tune.calls
+    assert search["scheduler"] is not None and search["samples"] == 6 and confirm["scheduler"] is None
+    records = world.cells()
+    assert len(records) == 6 + len(confirmed) and {it.status for it in records} == {"complete"}
+    assert world.study_tags()["ablate.status"] == "complete" and result.backlog == 0
+
+
+def test_addresses_come_first(world: World) -> None:
+    world.sweep(GRID)
+    lines = world.out.getvalue().splitlines()
+    assert lines[0] == f"MLflow         sqlite:///{world.folder}/runs/mlflow.db  (ablate ui opens it)"
+    assert lines[1] == "Ray dashboard  http://127.0.0.1:8265" and lines[2] == "grid: 6 trials"
+    assert "".join(world.study_tags()["ablate.dashboard"]) == "http://127.0.0.1:8265"
+
+
+def test_a_study_that_is_complete_starts_nothing(world: World) -> None:
+    first = world.sweep(CONFIRMED)
+    again = world.sweep(CONFIRMED)
+    assert world.started == 1 and world.tune.ran == [] and again.ran == 0
+    assert [out.key for _, out in again.found] == [out.key for _, out in first.found]
+    assert set(again.confirmed) == set(first.confirmed) and not again.interrupted
+
+
+def test_an_extended_study_runs_what_is_new(world: World) -> None:
+    world.sweep(CONFIRMED)
+    more = world.sweep(CONFIRMED, "search.trials=8", "search.confirm.seeds=3")
+    assert [cell["role"] for cell in world.tune.ran].count("search") == 2
+    assert {cell["seed"] for cell in world.tune.ran if cell["role"] == "confirm"} >= {1002}
+    assert len(more.found) == 8
+    done = {cell["cell"] for cell in world.tune.ran}
+    assert len(done) == len(world.tune.ran) and len(world.cells()) == len({it.cell for it in world.cells()})
+
+
+def test_another_question_under_the_same_name_is_refused_and_nothing_changes(world: World) -> None:
+    world.sweep(GRID)
+    kept = (world.folder / "runs" / "toy" / "study.yaml").read_text()
+    with pytest.raises(Mistake, match=r"train\.epochs = 8, this file has 9"):
+        world.sweep(GRID, "train.epochs=9")
+    assert (world.folder / "runs" / "toy" / "study.yaml").read_text() == kept and world.started == 1
+
+
+def test_a_grid_runs_every_point_once_in_order(world: World) -> None:
+    result = world.sweep(GRID)
+    assert world.tune.points == [(2, 0), (2, 1), (2, 10), (4, 0), (4, 1), (4, 10)]
+    assert [tuple(cell.point.values()) for cell, _ in result.found] == world.tune.points
+    assert world.tune.calls[0]["cells"] is not None and world.tune.calls[0]["scheduler"] is None
+
+
+def test_cells_of_another_study_are_taken_over_and_linked(world: World) -> None:
+    world.sweep(GRID)
+    result = world.sweep(GRID.replace("name: toy", "name: other").replace("[0, 1, 10]", "[0, 1, 10, 100]"))
+    assert world.tune.points == [(2, 100), (4, 100)]
+    assert len(result.found) == 8 and result.ran == 2
+    arms = world.record.arms("other")
+    assert len(arms) == 8 and sum("ablate.linked" in arm.tags for arm in arms) == 6
+    assert len(world.cells("other")) == 2
+
+
+def test_a_search_counts_what_other_studies_ran(world: World) -> None:
+    world.sweep(GRID)
+    text = STUDY.replace("{loguniform: [0.1, 10], default: 1}", "1").replace("name: toy", "name: other")
+    result = world.sweep(text)
+    assert world.tune.ran == [] and len(result.found) == 6 and result.ran == 0
+    assert [tuple(sorted(cell.point)) for cell, _ in result.found] == [("loss.scc.weight", "model.z_dim")] * 6
+    again = world.sweep(text)
+    assert world.started == 2 and len(again.found) == 6  # the links are known: nothing is started for them again
+
+
+def test_interrupted_and_resumed(world: World) -> None:
+    world.tune.before = lambda cell: len(world.tune.ran) < 3
+    result = world.sweep(GRID)
+    assert result.interrupted == "interrupted" and not result.full_disk
+    assert [it.status for it in world.cells()] == ["complete", "complete", "stopped"]
+    assert world.study_tags()["ablate.status"] == "stopped"
+    stopped = world.tune.ran[-1]["cell"]
+    world.tune.before = lambda cell: True
+    again = world.sweep(GRID)
+    assert world.tune.ran[0]["cell"] == stopped and len(world.tune.ran) == 4
+    assert len(again.found) == 6 and [it.status for it in world.cells()] == ["complete"] * 6
+
+
+def test_an_interrupted_search_goes_on_with_what_was_running(world: World) -> None:
+    world.tune.before = lambda cell: len(world.tune.ran) < 3
+    world.sweep(STUDY)
+    running = world.tune.ran[-1]["point"]
+    world.tune.before = lambda cell: True
+    result = world.sweep(STUDY)
+    assert world.tune.ran[0]["point"] == running and len(world.tune.ran) == 4 and len(result.found) == 6
+    before = [call["scheduler"]._brackets[0]._rungs for call in world.tune.calls]
+    assert [len(rung) for _, rung in before[-1]] == [0, 0]  # nobody has come to epoch 3
+
+
+def test_failures_are_named_and_not_run_again_unless_asked(world: World) -> None:
+    world.tune.verdicts = {"z_dim=2": "code", "scc=1": "diverged"}
+    result = world.sweep(GRID)
+    assert [line.split(":")[0] for line in result.failed] == ["z_dim=2 (seed 0)", "scc=1 (seed 0)"]
+    assert not result.interrupted and world.study_tags()["ablate.status"] == "complete"
+    assert world.study_tags()["ablate.failed"] == "2"
+    world.sweep(GRID)
+    assert world.tune.ran == []
+    world.tune.verdicts = {}
+    world.sweep(GRID, retry_failed=True)
+    assert [cell["name"] for cell in world.tune.ran] == ["z_dim=2"]  # what diverged would diverge again
+
+
+def test_fresh_runs_everything_again_as_another_attempt(world: World) -> None:
+    world.sweep(GRID)
+    folders = {cell["folder"] for cell in world.tune.ran}
+    world.sweep(GRID, fresh=True)
+    assert len(world.tune.ran) == 6 and {cell["attempt"] for cell in world.tune.ran} == {2}
+    assert folders.isdisjoint(cell["folder"] for cell in world.tune.ran)
+    assert sorted(it.attempt for it in world.cells()) == [1] * 6 + [2] * 6
+
+
+def test_a_full_disk_in_the_spool_ends_the_sweep_in_order(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    append = Spool.append
+
+    def full(self: Spool, event: dict[str, Any]) -> None:
+        if len(world.tune.ran) >= 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        append(self, event)
+
+    monkeypatch.setattr("ablate.search.result.os.kill", lambda *_: None)  # Tune would end its run
+    world.tune.before = lambda cell: len(world.tune.ran) < 2
+    monkeypatch.setattr(Spool, "append", full)
+    result = world.sweep(GRID)
+    assert result.full_disk and "No space left on device (errno 28)" in result.interrupted
+    monkeypatch.setattr(Spool, "append", append)
+    world.tune.before = lambda cell: True
+    again = world.sweep(GRID)
+    assert len(again.found) == 6 and not again.full_disk
+
+
+def test_a_full_disk_after_the_trials_ends_the_sweep_in_order(world: World) -> None:
+    def leave(*_: Any) -> list[dict[str, Any]]:
+        raise OSError(errno.ENOSPC, "No space left on device", "confirm.md")
+
+    result = world.sweep(GRID, leave=leave)
+    assert result.full_disk and "while writing confirm.md" in result.interrupted
+    assert world.study_tags()["ablate.status"] == "stopped"
+    world.sweep(GRID)
+    assert world.tune.ran == [] and world.study_tags()["ablate.status"] == "complete"
+
+
+def test_other_errors_of_the_system_are_not_hidden(world: World) -> None:
+    def leave(*_: Any) -> list[dict[str, Any]]:
+        raise PermissionError(errno.EACCES, "Permission denied", "x")
+
+    with pytest.raises(PermissionError):
+        world.sweep(GRID, leave=leave)
+    assert world.study_tags()["ablate.status"] == "stopped"
+
+
+def test_ctrl_c_between_phases_ends_in_order(world: World) -> None:
+    def leave(*_: Any) -> list[dict[str, Any]]:
+        raise KeyboardInterrupt
+
+    assert world.sweep(GRID, leave=leave).interrupted == "interrupted"
+    assert world.study_tags()["ablate.status"] == "stopped"
+
+
+def test_what_a_sweep_leaves_is_on_the_study_s_run(world: World) -> None:
+    def leave(its: Any, result: Result, data: Any) -> list[dict[str, Any]]:
+        return [{"event": "tags", "tags": {"ablate.found": str(len(result.found))}}]
+
+    world.sweep(GRID, leave=leave)
+    assert world.study_tags()["ablate.found"] == "6"
+
+
+def test_pictures_of_the_best_trial_are_drawn_where_its_weights_are(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[str] = []
+    monkeypatch.setattr("ablate.search.phases.draw_cell", lambda config: drawn.append(config["name"]) or Path())
+    world.sweep(GRID)
+    assert drawn == []  # there are no weights
+
+    def leave_weights(cell: dict[str, Any]) -> bool:
+        Path(cell["folder"]).mkdir(parents=True)
+        (Path(cell["folder"]) / "best.pt").write_text("weights")
+        return True
+
+    world.tune.before = leave_weights
+    world.sweep(GRID, fresh=True)
+    assert drawn == ["scc=10"] or drawn == ["z_dim=2 scc=10"]
+    best = [it for it in world.cells() if it.tags.get("ablate.best")]
+    assert [it.attempt for it in best] == [2]
+    world.sweep(GRID)
+    assert len(drawn) == 1
+
+
+def test_a_trial_that_can_never_fit_is_refused_before_anything(world: World) -> None:
+    with pytest.raises(Mistake, match="a trial needs 2000 CPU"):
+        world.sweep(GRID, "resources.cpus_per_worker=2000")
+    assert not (world.folder / "runs" / "toy").exists() and world.started == 0
+
+
+def test_a_folder_that_cannot_be_made_is_refused(toys: Path) -> None:
+    (toys / "file").write_text("in the way")
+    with pytest.raises(Mistake, match=r"the folder .*file/toy cannot be written"):
+        study_folder(study(STUDY, "tracking.folder=file"))
+
+
+def test_the_record_lies_beside_the_studies_unless_told_otherwise(toys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "Record", lambda *where, wait: where)
+    assert open_record(study()) == (f"sqlite:///{toys}/runs/mlflow.db", "ablate", f"file://{toys}/runs/artifacts")
+    server = study(STUDY, "tracking.uri=http://mlflow:5000", "tracking.experiment=mine")
+    assert open_record(server) == ("http://mlflow:5000", "mine", None)
+    kept = study(STUDY, "tracking.artifacts=s3://bucket/a")
+    assert open_record(kept) == (f"sqlite:///{toys}/runs/mlflow.db", "ablate", "s3://bucket/a")
