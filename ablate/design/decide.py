@@ -134,7 +134,8 @@ def stopped(plan: Plan, one: Estimate, its: Basis, at: Standing, how: Decided) -
         equivalent=at.equivalent,
         beside=(note or going, ""),
     )
-    if at.state == "budget" and made.verdict and made.verdict.word == UNDECIDED and not made.verdict.reason:
+    undecided = made.verdict is not None and made.verdict.word == UNDECIDED
+    if at.state == "budget" and undecided and made.verdict and not made.verdict.reason.startswith("fails"):
         verdict = Verdict(UNDECIDED, "budget", made.verdict.notes)
         return Decided(made.p, None, made.equivalence, made.p_eq_holm, verdict, made.notes)
     return made

@@ -7,7 +7,7 @@ from ablate.design.arms import BASE, FULL, Contrast, difference
 from ablate.design.bootstrap import Ranking, ranking
 from ablate.design.decide import Decided, decide_all
 from ablate.design.factorial import Fit, Lenth, interaction_gap, least_squares, lenth
-from ablate.design.failures import Seeds, Values
+from ablate.design.failures import Rate, Seeds, Values, by_level, outcomes, rate
 from ablate.design.measured import Estimate, Runs, estimate, identical_arms, leading, runs_of, study_rho
 from ablate.design.options import FACTORIAL, Sequential
 from ablate.design.paired import MIN_PAIRS, seed_sd
@@ -31,6 +31,8 @@ class Effects:
     gaps: dict[str, float] = field(default_factory=dict)  # component -> leave-one-out loss less add-one-in gain
     course: Course | None = None  # of sequential seeds
     faults: tuple[str, ...] = ()  # arms that change nothing
+    rates: dict[str, Rate] = field(default_factory=dict)  # arm -> how often it diverged
+    by_level: dict[str, tuple[Seeds, Seeds]] = field(default_factory=dict)  # factorial: cells with it on, with it off
 
     def __getitem__(self, name: str) -> Row:
         """The row of a contrast; raises KeyError."""
@@ -69,10 +71,11 @@ def effects(
     decided = decide_all(plan, found, fit, now)
     rows = tuple(row(plan, one, how, context) for one, how in zip(found, decided, strict=True))
     aside = tuple(row(plan, one, Decided(), context) for one in beside)
+    accounts = {arm: runs.account(arm, plan.seeds[:n]) for arm, n in planned.items()}
     return Effects(
         rows,
         aside,
-        {arm: runs.account(arm, plan.seeds[:n]) for arm, n in planned.items()},
+        accounts,
         context.unit,
         study_rho(plan, runs),
         ranked(plan, runs),
@@ -81,6 +84,8 @@ def effects(
         gaps(plan, [*rows, *aside]),
         now,
         tuple(identical_arms(plan, runs)),
+        rates(plan, runs, accounts),
+        levels(plan, accounts),
     )
 
 
@@ -181,6 +186,24 @@ def ranked(plan: Plan, runs: Runs) -> Ranking | None:
     its = ranking([[runs.values[name][seed] for seed in seeds] for name in able], plan.design.mode)
     shares = dict(zip(able, its.p_first, strict=True))
     return Ranking([shares.get(arm.name, 0.0) for arm in plan.arms], its.tau_mean, its.tau_low)
+
+
+def rates(plan: Plan, runs: Runs, accounts: Mapping[str, Seeds]) -> dict[str, Rate]:
+    """How often every arm diverged, against the reference where there is one."""
+    ends = {arm: outcomes(runs.values[arm], runs.failures[arm]) for arm in accounts}
+    reference = plan.reference
+    return {
+        arm: rate(its, ends[arm], None if reference in (None, arm) else ends[str(reference)], plan.design.alpha)
+        for arm, its in accounts.items()
+    }
+
+
+def levels(plan: Plan, accounts: Mapping[str, Seeds]) -> dict[str, tuple[Seeds, Seeds]]:
+    """Per component of a factorial, what became of the cells with it on and with it off."""
+    if plan.design.kind not in FACTORIAL:
+        return {}
+    on = {its.name: {arm.name for arm in plan.arms if its.name in arm.on} for its in plan.components}
+    return {name: by_level(accounts, arms) for name, arms in on.items()}
 
 
 def margins(plan: Plan, found: Sequence[Estimate]) -> Lenth | None:

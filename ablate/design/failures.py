@@ -104,6 +104,26 @@ def wilson(hits: int, n: int, alpha: float = 0.05) -> tuple[float, float] | None
     return (0.0 if hits == 0 else (middle - half) / scale, 1.0 if hits == n else (middle + half) / scale)
 
 
+@dataclass(frozen=True)
+class Rate:
+    """How often the runs of an arm diverged."""
+
+    diverged: int
+    tried: int
+    lo: float | None  # Wilson interval; None without a run
+    hi: float | None
+    p: float | None  # exact McNemar against the reference, descriptive; None for the reference, or without one
+
+
+def rate(
+    account: Seeds, arm: Mapping[int, float | None], reference: Mapping[int, float | None] | None, alpha: float = 0.05
+) -> Rate:
+    """The failure rate of an arm from its account and `outcomes`, against the outcomes of the reference."""
+    lo, hi = wilson(account.diverged, account.tried, alpha) or (None, None)
+    p = None if reference is None else mcnemar(*discordant(arm, reference))
+    return Rate(account.diverged, account.tried, lo, hi, p)
+
+
 def mcnemar(only_arm: int, only_reference: int) -> float:
     """Exact two-sided p that two arms fail alike, from the seeds on which only one of them failed; descriptive."""
     discordant = only_arm + only_reference

@@ -8,7 +8,7 @@ from ablate.design.fraction import CATALOGUE, Fraction, choose
 from ablate.design.options import FACTORIAL, Sequential
 from ablate.design.paired import MIN_PAIRS
 from ablate.design.plan import Plan
-from ablate.design.power import contrast_sd, mde, seeds_for_equivalence, seeds_for_sign_flip, tost_power
+from ablate.design.power import contrast_sd, detectable, seeds_for_equivalence, seeds_for_sign_flip, tost_power
 from ablate.design.sequential import first_look
 
 RHOS = (0.0, 0.3, 0.6, 0.9)  # correlations over seeds for which a plan without a pilot says what it detects
@@ -92,9 +92,10 @@ def reach(plan: Plan, pilot: Pilot | None = None) -> Reach | None:
         return None
     squares = max(its.sum_of_squares for its in plan.contrasts if its.claim)
     level = design.alpha / plan.m
+    df = plan.runs - n - plan.m if plan.test == "ols" else n - 1  # the least-squares fit pools its error over cells
 
     def detected(rho: float, sigma: float = 1.0) -> float:
-        return mde(contrast_sd(rho, squares, sigma), n, level, design.power) or 0.0
+        return contrast_sd(rho, squares, sigma) / math.sqrt(n) * detectable(df, level, design.power)
 
     in_seed_sd = {rho: detected(rho) for rho in RHOS}
     if pilot is None:
@@ -110,6 +111,21 @@ def reach(plan: Plan, pilot: Pilot | None = None) -> Reach | None:
         tost_power(design.margin, sd, n, design.alpha),
         seeds_for_equivalence(design.margin, sd, design.alpha, design.power),
         seeds_for_equivalence(design.margin, sd, level, design.power),
+    )
+
+
+def too_small(plan: Plan, hours: float) -> str | None:
+    """Why the budget of sequential seeds cannot pay for their first look, at so many hours a run; or None."""
+    its = plan.design.seeds
+    if not isinstance(its, Sequential) or its.budget is None:
+        return None
+    kind, given = ("gpu", its.budget.gpu_hours) if its.budget.gpu_hours else ("cpu", its.budget.cpu_hours)
+    runs = len(plan.arms) * plan.looks[0]
+    if given is None or runs * hours <= given:
+        return None
+    return (
+        f"design.seeds.budget: {given:g} {kind} hours are too few for the first look, {runs} runs of {hours:.3g} hours "
+        f"({len(plan.arms)} arms x {plan.looks[0]} seeds) need {runs * hours:.3g}"
     )
 
 

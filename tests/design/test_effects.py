@@ -1,25 +1,21 @@
-"""The table of effects: worked examples through plan and effects, failures, aliases, looks, what is no claim."""
+"""The table of effects: worked examples through plan and effects, failures, what is no claim."""
 
 import json
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from ablate.design.effects import Effects, effects, looked, planned_seeds
-from ablate.design.measured import over_strata, runs_of
-from ablate.design.options import Sequential
-from ablate.design.plan import Plan, plan
+from ablate.design.effects import Effects, effects
+from ablate.design.measured import over_strata
 from ablate.design.row import COLUMNS, columns
 from ablate.design.surface import EXAMPLE
 from ablate.design.verdict import UNDECIDED
 from ablate.errors import Mistake
 
-from .studies import NAMES, B, C, D, base, by_seed, cells, planned
-from .test_sequential import F
+from .studies import NAMES, B, by_seed, planned
 
 SAME = {"mean": "mean_arm", "sd": "sd_arm", "iqm": "iqm_arm", "lo": "ci_lo", "hi": "ci_hi"}
 ELSEWHERE = ("sd_d", "t", "holm_of_p_t", "holm_of_p_wilcoxon", "mde_unadjusted")  # of an oracle, no column of a row
@@ -124,6 +120,10 @@ def test_worked_example_e_failures(shared: Path):
     keys = {"mean": "effect", "lo": "ci_lo", "hi": "ci_hi", "p": "p_t", "se": "se", "df": "df"}
     for key, column in keys.items():
         assert getattr(row, column) == pytest.approx(known[key])
+    arm, reference = its.rates["no_scc"], its.rates["full"]
+    assert [arm.lo, arm.hi] == pytest.approx(known["wilson_arm"])
+    assert [reference.lo, reference.hi] == pytest.approx(known["wilson_reference"])
+    assert (arm.diverged, arm.tried, arm.p, reference.p) == (2, 5, known["p_fail_mcnemar_exact"], None)
     assert row.failed_arm == known["failed_arm"]
 
 
@@ -172,137 +172,6 @@ def test_a_smaller_metric_mirrors_the_verdicts():
             other.p_better,
         )
         assert row.effect == -(other.effect or 0)
-
-
-def test_worked_example_c():
-    its = planned("factorial", NAMES[:3], range(4))
-    found = effects(its, cells(its, C))
-    rows = {row.contrast: row for row in found.rows}
-    assert [rows[n].effect for n in ("scc", "cyclic", "mi", "scc:cyclic", "scc:mi", "cyclic:mi")] == pytest.approx(
-        [0.04385, 0.0047375, 0.028775, -0.0059, -0.0230625, 0.003075]
-    )
-    scc = rows["scc"]
-    assert (scc.test, scc.df, scc.p_holm) == ("ols", 22, pytest.approx(6.18245700877e-10))
-    assert (scc.ss, scc.partial_eta2) == pytest.approx((0.01538258, 0.855566450734))
-    assert (scc.ci_lo_seed, scc.ci_hi_seed) == pytest.approx((0.0279521954736, 0.0597478045264))
-    assert (scc.p_t, scc.p_sign_flip) == pytest.approx((0.00311431567469, 0.125))
-    assert [row.reading for row in found.rows] == [
-        *("scc helps", "not shown at 4 seeds", "mi helps", "not shown at 4 seeds"),
-        *("scc and mi weaken each other", "not shown at 4 seeds"),
-    ]
-    assert {row.contrast: row.effect for row in found.beside} == pytest.approx(
-        {
-            **{"no_scc": -0.009925, "no_cyclic": 0.00305, "no_mi": -0.003825},
-            **{"only_scc": 0.06785, "only_cyclic": 0.0026, "only_mi": 0.0438},
-        }
-    )
-    assert {row.verdict for row in found.beside} == {""}
-    assert found.gaps == pytest.approx(
-        {"scc": 0.009925 - 0.06785, "cyclic": -0.00305 - 0.0026, "mi": 0.003825 - 0.0438}
-    )
-    assert found.rho == pytest.approx(0.93, abs=0.01)
-    three = planned("factorial", NAMES[:3], range(4), order=3)
-    assert effects(three, cells(three, C))["scc:cyclic:mi"].effect == pytest.approx(-0.0049625)
-
-
-def test_oracles_of_factorials(shared: Path):
-    blocks = json.loads((shared / "statistics_oracles.json").read_text())
-    known = blocks["C_factorial_2x2x2_n4"]
-    its = planned("factorial", NAMES[:3], range(4))
-    found = effects(its, cells(its, known["inputs"]["y_by_seed"]))
-    columns_of = {
-        **{"effect": "effect", "se": "se", "lo": "ci_lo", "hi": "ci_hi", "ss": "ss", "partial_eta2": "partial_eta2"},
-        **{"p": "p", "p_holm": "p_holm", "lo_per_seed": "ci_lo_seed", "hi_per_seed": "ci_hi_seed"},
-        **{"p_t_per_seed": "p_t", "p_sign_flip": "p_sign_flip"},
-    }
-    for term in known["outputs"]["terms"]:
-        row = found[term["term"]]
-        assert [getattr(row, column) for column in columns_of.values()] == pytest.approx(
-            [term[key] for key in columns_of], rel=1e-6, abs=1e-12
-        )
-    simple = {f"no_{n}": v for n, v in known["outputs"]["leave_one_out_from_cells"].items()}
-    simple |= {f"only_{n}": v for n, v in known["outputs"]["add_one_in_from_cells"].items()}
-    assert {row.contrast: row.effect for row in found.beside} == pytest.approx(simple)
-    known = blocks["D_fraction_2_4-1_n3"]
-    half = planned("fractional", seeds=range(3))
-    found = effects(half, cells(half, known["inputs"]["y_by_seed"]))
-    for name, term in known["outputs"]["effects"].items():
-        row = found[name]
-        assert [row.effect, row.se, row.ci_lo, row.ci_hi, row.p] == pytest.approx(
-            [term[key] for key in ("effect", "se", "lo", "hi", "p")]
-        )
-
-
-def test_worked_example_d():
-    its = planned("fractional", seeds=range(3))
-    found = effects(its, cells(its, D))
-    row = found["scc:mi = cyclic:kl_f"]
-    assert (row.aliases, row.p, row.effect) == (
-        "cyclic:kl_f",
-        pytest.approx(8.4357281018e-06),
-        pytest.approx(-0.0189667, rel=1e-5),
-    )
-    assert row.reading == "scc and mi weaken each other, or its aliases"
-    assert found["kl_f"].reading == "kl_f hurts"
-    third = planned("fractional", NAMES[:3], range(4), resolution=3)
-    y = {arm.name: {s: EXAMPLE.measured(arm.on, s) for s in third.seeds} for arm in third.arms}
-    assert all(row.reading.startswith(("screening: ", "not shown")) for row in effects(third, y).rows)
-
-
-def test_a_missing_cell_of_a_factorial_is_flagged():
-    its = planned("factorial", NAMES[:3], range(4))
-    values = cells(its, C)
-    values["scc+mi"][2] = None
-    found = effects(its, values, {"scc+mi": {2: "diverged"}})
-    row = found["scc"]
-    assert (row.effect, row.se, row.n_complete) == (pytest.approx(0.0445625), pytest.approx(0.00395018005713), 3)
-    assert row.notes.endswith("least squares on 31 of 32 cells")
-    assert "computed on the 3 of 4 seeds where all its cells trained" in row.notes
-    assert (row.failed_arm, row.failed_ref) == ("1/16", "0/16")
-    # the on-side failed more often, so that it cannot be called better
-    assert row.verdict == f"{UNDECIDED} (fails more often: 1/16 against 0/16)"
-    assert found["scc:mi"].verdict == "worse"
-
-
-def test_a_lost_level_is_named():
-    its = planned("factorial", NAMES[:2], range(4))
-    values = {arm: y for arm, y in cells(its, C).items() if "scc" not in arm and arm != "full"}
-    found = effects(its, values, {arm: dict.fromkeys(range(4), "infra") for arm in ("scc", "full")})
-    row = found["scc"]
-    assert (row.effect, row.verdict) == (None, f"{UNDECIDED} (incomplete 0/4)")
-    assert "cannot be estimated" in row.notes
-
-
-def test_a_claim_that_seeds_do_not_bear_out():
-    rng = np.random.default_rng(2)
-    its = planned("factorial", NAMES[:2], range(5))
-    y = {
-        arm.name: {s: 0.5 + (0.4 if s == 0 else 0.02) * ("scc" in arm.on) + 0.004 * rng.normal() for s in range(5)}
-        for arm in its.arms
-    }
-    row = effects(its, y)["scc"]
-    assert (row.test, row.verdict) == ("ols", UNDECIDED)
-    y = {
-        arm.name: {s: 0.5 + (0.1 if s < 2 else 0.005) * ("scc" in arm.on) + 0.004 * rng.normal() for s in range(5)}
-        for arm in its.arms
-    }
-    row = effects(its, y)["scc"]
-    assert (row.verdict, row.notes) == ("better", "not uniform over seeds")
-
-
-def test_one_seed_marks_and_decides_nothing():
-    its = planned("fractional", seeds=(0,))
-    found = effects(its, cells(its, D[:1]))
-    assert {row.verdict for row in found.rows} == {""}
-    assert [row.effect for row in found.rows] == pytest.approx(
-        [0.05105, 0.00975, 0.02235, -0.02655, 0.00695, -0.01415, -0.00365]
-    )
-    assert found.lenth is not None and found.lenth.sme == pytest.approx(0.191201318493)
-    assert {row.notes for row in found.rows} == {"one seed: no verdict"}
-    loud = [list(D[0])]
-    for i, arm in enumerate(its.arms):
-        loud[0][i] += 2.0 * ("scc" in arm.on)
-    assert effects(its, cells(its, loud))["scc"].notes.startswith("outside Lenth's margin")
 
 
 def test_one_seed_of_a_leave_one_out():
@@ -369,69 +238,6 @@ def test_strata_are_averaged_seed_by_seed():
     }
 
 
-def sequential(values: dict[str, Any], given_up: tuple[str, ...] = (), **more: Any) -> tuple[Plan, Effects]:
-    its = plan(replace(planned("leave_one_out", NAMES[:3]).design, seeds=Sequential(15, min=5, step=5), **more), base())
-    return its, effects(its, values, given_up=given_up)
-
-
-def differences(**upto: int) -> dict[str, dict[int, float | None]]:
-    """The arms of 9.6 around a reference of 0.6 on every seed, each up to so many seeds."""
-    values = {f"no_{name}": by_seed(*(0.6 + d for d in F[f"no_{name}"][: upto.get(name, 15)])) for name in NAMES[:3]}
-    return values | {"full": by_seed(*[0.6] * max(upto.get(name, 15) for name in NAMES[:3]))}
-
-
-def test_sequential_seeds():
-    its, found = sequential(differences(scc=10))
-    assert (its.test, its.looks) == ("sequential", (5, 10, 15))
-    scc, mi, cyclic = (found[f"no_{name}"] for name in ("scc", "mi", "cyclic"))
-    assert (scc.verdict, scc.stopped_at, scc.n_planned, scc.p, scc.p_seq) == ("worse", 10, 10, 0.00390625, 0.00390625)
-    assert (scc.p_holm, scc.level, scc.conf) == (None, pytest.approx(0.05 / 3), pytest.approx(1 - 0.05 / 3))
-    assert scc.notes == "stopped early at 10 seeds: the effect is likely smaller"
-    assert (mi.verdict, mi.stopped_at, mi.level) == ("worse", 15, 0.025)
-    assert mi.p == pytest.approx(0.0219116210938)
-    assert (cyclic.verdict, cyclic.n_planned) == (UNDECIDED, 15)
-    assert scc.ci_hi is not None and scc.effect == pytest.approx(float(np.mean(F["no_scc"][:10])))
-    assert {arm: account.planned for arm, account in found.accounts.items()} == {
-        "full": 15,
-        "no_scc": 10,
-        "no_cyclic": 15,
-        "no_mi": 15,
-    }
-
-
-def test_sequential_seeds_on_the_way():
-    its, found = sequential(differences(scc=5, cyclic=5, mi=5))
-    assert found.course is not None and found.course.next_look == 2
-    row = found["no_scc"]
-    assert (row.verdict, row.stopped_at, row.n_planned) == (UNDECIDED, None, 10)
-    assert row.notes == "provisional, 5/10 seeds; 5 of at most 15 seeds so far"
-    assert planned_seeds(its, found.course) == {"full": 10, "no_scc": 10, "no_cyclic": 10, "no_mi": 10}
-    _, ended = sequential(differences(scc=10, cyclic=5, mi=5), ("no_mi", "no_cyclic"))
-    assert ended["no_mi"].verdict == f"{UNDECIDED} (budget)"
-    assert ended["no_scc"].verdict == "worse"
-    assert looked(its, runs_of(its, {}, {})).next_look == 1  # type: ignore[union-attr]
-
-
-def test_lost_seeds_do_not_hold_up_the_looks():
-    values = differences(scc=10, cyclic=5, mi=5)
-    del values["no_mi"][2]
-    its, waiting = sequential(values)
-    assert waiting.course is not None and waiting.course.next_look == 1
-    lost = effects(its, values, {"no_mi": {2: "infra"}})
-    assert lost.course is not None and lost.course.next_look == 2
-    assert lost["no_mi"].n_complete == 4
-
-
-def test_sequential_equivalence_and_factorials():
-    flat = {arm: by_seed(*(0.6 + 0.001 * (-1) ** s for s in range(15))) for arm in ("no_scc", "no_cyclic", "no_mi")}
-    _, found = sequential(flat | {"full": by_seed(*[0.6] * 15)}, margin=0.01)
-    assert {(row.verdict, row.stopped_at) for row in found.rows} == {("equivalent", 5)}
-    factorial = planned("factorial", NAMES[:2], Sequential(15))
-    y = {arm.name: {s: EXAMPLE.measured(arm.on, s) for s in factorial.seeds} for arm in factorial.arms}
-    row = effects(factorial, y)["scc"]
-    assert (row.test, row.verdict, row.ss) == ("sequential", "better", None)
-
-
 def test_columns_are_those_of_the_table():
     text = """
         study, metric, mode, contrast, plus, minus, aliases, n_planned, n_complete, n_cached, failed_arm, failed_ref,
@@ -461,3 +267,9 @@ def test_a_large_grid_is_quick():
     found = effects(its, {arm.name: by_seed(*y[i]) for i, arm in enumerate(its.arms)})
     assert len(found.rows) == 2499 and found.ranking is not None
     assert sum(found.ranking.p_first) == pytest.approx(1)
+
+
+def test_a_path_has_arms_and_no_rows():
+    its = planned("path", seeds=range(3))
+    found = effects(its, {"base": by_seed(0.5, 0.6, 0.7), "full": by_seed(0.6, 0.7, 0.8), "scc": by_seed(0.5)})
+    assert (found.rows, found.beside, found.rates["full"].diverged) == ((), (), 0)

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from ablate.design.forecast import Pace, Pilot, alternative, cost, precision, reach, warnings
-from ablate.design.options import Sequential
+from ablate.design.forecast import Pace, Pilot, alternative, cost, precision, reach, too_small, warnings
+from ablate.design.options import Budget, Sequential
+from ablate.design.power import contrast_sd, detectable
 
 from .studies import NAMES, planned
 
@@ -102,3 +103,23 @@ def test_other_warnings():
     assert list(warnings(factorial)) == [
         "the least-squares fit decides: the exact sign flip needs 9 seeds for 10 contrasts, not 4"
     ]
+
+
+def test_a_factorial_detects_with_the_error_of_all_its_cells():
+    its, half = reach(planned("factorial", NAMES[:3], range(4))), planned("leave_one_out", NAMES[:3], range(4))
+    assert its is not None
+    expected = contrast_sd(0.6, 4 / 8) / 2 * detectable(32 - 4 - 6, 0.05 / 6, 0.8)
+    assert its.in_seed_sd[0.6] == pytest.approx(expected)
+    one_by_one = reach(half)
+    assert one_by_one is not None and one_by_one.in_seed_sd[0.6] > 2 * expected
+
+
+def test_a_budget_too_small_for_the_first_look():
+    its = planned("leave_one_out", seeds=Sequential(15, budget=Budget(cpu_hours=20)))
+    assert too_small(its, 20 / 45) is None
+    assert too_small(its, 0.5) == (
+        "design.seeds.budget: 20 cpu hours are too few for the first look, 45 runs of 0.5 hours (5 arms x 9 seeds) "
+        "need 22.5"
+    )
+    assert too_small(planned("leave_one_out"), 1e6) is None
+    assert too_small(planned("leave_one_out", seeds=Sequential(15)), 1e6) is None

@@ -122,7 +122,7 @@ def test_pydoe_fractions(its: Fraction):
 
 @pytest.mark.oracles
 def test_pydoe_screening():
-    """Other rows of the same size: equally orthogonal; aliases are as strong, in its 24 runs stronger (a doubled 12)."""
+    """Other rows of the same size: equally orthogonal; aliases as strong, in its 24 runs (a doubled 12) stronger."""
     pydoe = pytest.importorskip("pyDOE3")
     for k in (11, 19, 23):
         mine, other = screening(k), np.asarray(pydoe.pbdesign(k)).astype(int)
