@@ -1,5 +1,6 @@
 """The trial process of Tune: runs a cell, and tells apart what may be tried again from what may not."""
 
+import contextlib
 import json
 import math
 import os
@@ -62,7 +63,7 @@ def wait_after_infra(cell: dict[str, Any]) -> None:
         try:
             noted = json.loads(file.read_text())
             earlier = noted["count"] if noted["sweep"] == cell["sweep"] else 0
-        except (ValueError, KeyError):
+        except (ValueError, KeyError, TypeError):
             earlier = 0
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -76,7 +77,8 @@ def wait_after_infra(cell: dict[str, Any]) -> None:
 
 def forget_attempts(cell: dict[str, Any]) -> None:
     """The cell has ended: the next start is a first one."""
-    attempts_file(cell).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        attempts_file(cell).unlink()
 
 
 def attempts_file(cell: dict[str, Any]) -> Path:
