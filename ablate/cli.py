@@ -150,6 +150,8 @@ def train(
 
     study = load_study(file, set_ or [])
     data = load_data((study.base.data.name, study.base.data.options), progress=True)
+    for line in data.report.lines():
+        console.print(f"data: {line}", markup=False, highlight=False, soft_wrap=True)
     place = (folder or Path(study.tracking.folder) / f"{study.name}-train").resolve()
     config = {
         "trial": study.base.plain(),
