@@ -21,16 +21,19 @@ from pydantic import (
 )
 
 from ablate.baselines import weights_digest, with_baselines
+from ablate.design.components import near
+from ablate.design.options import Design
+from ablate.design_rules import SPACE, build_design, design_broken, designed, plan_of
 from ablate.draft import Draft, put, range_kinds, spell_out, study_name, tuples, unknown_sections
 from ablate.errors import Mistake
 from ablate.naming import describe_difference
 from ablate.positions import Place, dotted, override, read
 from ablate.ranges import BAD, Range, is_range, parse
-from ablate.registry import LOSSES, METRICS, Entry
+from ablate.registry import LOSSES, METRICS, Entry, unknown
 from ablate.rules import Facts, broken, broken_together, chosen_metrics, warnings
 from ablate.search_rules import search_broken
-from ablate.sentences import about, unknown_key
-from ablate.study import Confirm, Scheduler, Search, Study, Tracking
+from ablate.sentences import about, of_unions, unknown_key
+from ablate.study import Search, Study, Tracking, build_search, chosen_by
 from ablate.trial import Loss, Plain, Resources, Term, Train, Trial, build
 
 __all__ = ["Range", "Study", "describe_difference", "leaf_schema", "load_study"]
@@ -162,12 +165,23 @@ def interpret(draft: Draft, path: Path, baseline: bool) -> Study | None:
     if draft.document.get(("search",)) is not None:
         values = checked(draft, "search", model_of(Search))
         search = None if values is None else build_search(values)
+    design = None
+    if draft.document.get(("design",)) is not None:
+        values = checked(draft, "design", model_of(Design))
+        design = None if values is None else build_design(values)
     model = draft.entries.get("model")
     shown_parts = (parts["loss"], parts["train"], parts["resources"], parts["metrics"])
-    facts = Facts(draft.document, model, *shown_parts, search, draft.space, baseline)
-    for place, sentence in (*broken(facts), *search_broken(facts)):
+    facts = Facts(draft.document, model, *shown_parts, search, draft.space, baseline, design)
+    for place, sentence in (*broken(facts), *search_broken(facts), *design_broken(facts)):
         draft.value(place, sentence)
-    study = assemble(draft, name, parts, search, path) if not draft.document.complaints else None
+    base = base_of(draft, parts, facts, path) if "design" in draft.values or not draft.document.complaints else None
+    planned = plan_of(draft, design, base, functools.partial(typed, draft)) if base else None
+    retuned = take_retuned(draft, base) if design and design.retune and base else {}
+    study = None
+    if base is not None and not draft.document.complaints:
+        study = assemble(draft, name, base, parts["tracking"] or {}, search, path)
+    if study is not None and planned is not None:
+        study = designed(study, *planned, retuned)
     if baseline:
         return study
     return with_baselines(draft, path, search, study, functools.partial(examine, baseline=True))
@@ -185,7 +199,7 @@ def checked(draft: Draft, section: str, model: type[BaseModel]) -> Plain | None:
     try:
         return model.model_validate(values).model_dump()
     except ValidationError as error:
-        for its in error.errors(include_url=False):
+        for its in of_unions(error.errors(include_url=False)):
             complain(draft, (section, *its["loc"]), its, keys_at(model, its["loc"][:-1], ["name"] * part))
         return None
 
@@ -224,7 +238,7 @@ def take_ranges(draft: Draft) -> None:
     """Read all ranges of the document into `space`; `values` holds their defaults instead."""
     places: list[Place] = []
     for place, value in draft.document.walk():
-        if is_range(value) and place[:-1] not in places:
+        if is_range(value) and place[:-1] not in places and place[: len(SPACE)] != SPACE:
             places.append(place)
     draft.values = tuples(draft.document.value)
     for place in places:
@@ -234,60 +248,79 @@ def take_ranges(draft: Draft) -> None:
         elif draft.leaf(place) is None:
             continue  # an unknown key, about which the section's model complains
         else:
-            take_range(draft, place)
+            made = take_range(draft, place, place)
+            draft.space |= {} if made is None else {place: made}
         put(draft, place)
 
 
-def take_range(draft: Draft, place: Place) -> None:
-    """Read one range into `space`, or complain."""
-    owner, its = draft.leaf(place)  # type: ignore[misc]
-    adapter: TypeAdapter = TypeAdapter(annotation(owner, its.name), config=STRICT)
+def take_range(draft: Draft, place: Place, leaf: Place) -> Range | None:
+    """Read the range at `place` for a leaf, or complain."""
+    owner, its = draft.leaf(leaf)  # type: ignore[misc]
 
     def convert(value: Any, inner: Place) -> Any:
-        try:
-            return adapter.validate_python(tuples(value))
-        except ValidationError as error:
-            for each in error.errors(include_url=False):
-                draft.value((*place, *inner, *each["loc"]), about(each, place))
-            return BAD
+        return typed(draft, value, leaf, (*place, *inner))
 
     def refuse(inner: Place, sentence: str) -> None:
         at_key = len(inner) == 1 and inner != ("default",)
-        (draft.key if at_key else draft.value)((*place, *inner), f"{dotted(place)}: {sentence}")
+        (draft.key if at_key else draft.value)((*place, *inner), f"{dotted(leaf)}: {sentence}")
 
-    made = parse(draft.document.get(place), convert, range_kinds(owner, its.name), refuse)
-    if made is not None:
-        draft.space[place] = made
+    return parse(draft.document.get(place), convert, range_kinds(owner, its.name), refuse)
 
 
-def build_search(values: Plain) -> Search:
-    """The record of a checked search section."""
-    inner = {"scheduler": Scheduler, "confirm": Confirm}
-    records = {key: None if values[key] is None else build(kind, values[key], key) for key, kind in inner.items()}
-    return build(Search, values | records, "search")
+def typed(draft: Draft, value: Any, leaf: Place, place: Place) -> Any:
+    """A value in the type of its leaf; BAD after complaints, at the place where it is written."""
+    owner, its = draft.leaf(leaf)  # type: ignore[misc]
+    adapter: TypeAdapter = TypeAdapter(annotation(owner, its.name), config=STRICT)
+    try:
+        return adapter.validate_python(tuples(value))
+    except ValidationError as error:
+        for each in of_unions(error.errors(include_url=False)):
+            draft.value((*place, *each["loc"]), about(each, leaf))
+        return BAD
 
 
-def assemble(draft: Draft, name: str, parts: dict[str, Any], search: Search | None, path: Path) -> Study | None:
-    """The study of checked sections; None after complaints about what does not go together."""
+def take_retuned(draft: Draft, base: Trial) -> dict[str, Range]:
+    """The ranges of `design.retune.space`, by the path of their leaf."""
+    found = {}
+    for path, value in draft.document.get(SPACE).items():
+        place, leaf = (*SPACE, path), tuple(str(path).split("."))
+        why = draft.misplaced(leaf) if draft.leaf(leaf) else unknown("leaf", path, near(base.plain(), str(path)))
+        if why is not None:
+            draft.key(place, f"design.retune.space: {why}")
+        elif not is_range(value):
+            draft.value(place, f"design.retune.space: {path} needs a range, such as {{choice: [...]}}")
+        elif (made := take_range(draft, place, leaf)) is not None:
+            found[path] = made
+    return found
+
+
+def base_of(draft: Draft, parts: dict[str, Any], facts: Facts, path: Path) -> Trial | None:
+    """The default configuration; None where a section that it consists of could not be understood."""
+    if any(parts.get(section) is None for section in ("data", "model", "loss", "train", "metrics")):
+        return None
     loss = {key: value for key, value in parts["loss"].items() if value is not None}
     written = draft.values["loss"]  # in the order of the file
     train = dict(parts["train"])
-    if search is not None:
-        train |= {"select": search.metric[0], "select_mode": search.mode[0]}
+    if facts.search is not None and facts.search.metric and facts.search.mode:
+        train |= {"select": facts.search.metric[0], "select_mode": facts.search.mode[0]}
+    if facts.design is not None:
+        train |= {"select": chosen_by(facts.design.metric), "select_mode": facts.design.mode}
     if train["init_from"] is not None:
         weights = weights_digest(draft, train["init_from"], path)
         if weights is None:
             return None
         train |= dict(zip(("init_from", "init_digest"), weights, strict=True))
     metrics = {"every": parts["metrics"]["every"], **chosen_metrics(parts["metrics"], draft.entries["model"])}
-    base = Trial.from_plain(
-        parts
-        | {"loss": {"beta": loss["beta"], **{key: loss[key] for key in written}}, "train": train, "metrics": metrics}
-    )
+    terms = {key: loss[key] for key in written if key != "beta"}
+    shown = {"loss": {"beta": loss["beta"], **terms}, "train": train, "metrics": metrics}
+    return Trial.from_plain(parts | shown | {"resources": parts["resources"] or {}})
+
+
+def assemble(draft: Draft, name: str, base: Trial, tracking: Plain, search: Search | None, path: Path) -> Study | None:
+    """The study of checked sections; complains about what does not go together."""
     space = {dotted(place): its for place, its in draft.space.items()}
     for place, sentence in broken_together(base, space):
         draft.value(place, sentence)
-    tracking = build(Tracking, parts["tracking"], "tracking")
     selects = draft.document.get(("train", "select")) is not None
-    study = Study(name, base, space, search, tracking, source=path, selects=selects)
+    study = Study(name, base, space, search, build(Tracking, tracking, "tracking"), source=path, selects=selects)
     return replace(study, warnings=tuple(warnings(study)))

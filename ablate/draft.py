@@ -13,7 +13,7 @@ from ablate.registry import DATASETS, LOSSES, MODELS, Entry, Registry
 from ablate.sentences import shown, unknown_key
 from ablate.trial import Loss, Plain, Term, Train, Warmup
 
-SECTIONS = ("name", "data", "model", "loss", "train", "metrics", "search", "resources", "tracking")
+SECTIONS = ("name", "data", "model", "loss", "train", "metrics", "search", "design", "resources", "tracking")
 SEARCHED = ("data", "model", "loss", "train")  # sections whose leaves may hold ranges
 EMPTIED = ("train", "metrics", "resources", "tracking")  # sections that may be written without content
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ablate.design.options import Design
 from ablate.errors import Mistake
 from ablate.positions import Document, Place
 from ablate.ranges import Range
@@ -31,6 +32,7 @@ class Facts:
     search: Search | None
     space: dict[Place, Range]
     baseline: bool
+    design: Design | None = None
 
     @property
     def terms(self) -> list[str]:

@@ -9,9 +9,10 @@ import io
 import textwrap
 import tokenize
 from dataclasses import MISSING, Field, fields, is_dataclass
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from ablate.config import leaf_schema
+from ablate.design.options import Design
 from ablate.draft import NAME, range_kinds
 from ablate.registry import DATASETS, LOSSES, METRICS, MODELS, Entry, Registry
 from ablate.signature import default
@@ -37,6 +38,7 @@ def json_schema() -> Schema:
             "train": nullable(section(Train, searched=True)),
             "metrics": nullable(metrics()),
             "search": nullable(section(Search)),
+            "design": nullable(section(Design)),
             "resources": nullable(section(Resources)),
             "tracking": nullable(section(Tracking)),
         },
@@ -103,7 +105,11 @@ def leaf(kind: type, its: Field, searched: bool) -> Schema:
     """One field: its type, or a range of such values where a search may vary it."""
     hint = get_type_hints(kind)[its.name]
     inner = next((each for each in (hint, *get_args(hint)) if isinstance(each, type) and is_dataclass(each)), None)
-    if inner is not None:
+    lists = [each for each in get_args(hint) if get_origin(each) is tuple]
+    if inner is not None and lists:  # a number, a list, or a mapping: design.seeds
+        items: Schema = {"type": "integer", "minimum": its.metadata.get("ge", 0)}
+        schema: Schema = {"anyOf": [items, {"type": "array", "items": items}, section(inner)]}
+    elif inner is not None:
         schema = nullable(section(inner, searched))
     elif its.name == "options":
         schema = {"type": "object"}

@@ -23,7 +23,7 @@ def searching(facts: Facts) -> Broken:
     """A range needs a search, a search needs ranges, and the algorithm must suit both."""
     search, places = facts.search, list(facts.space)
     if facts.document.get(("search",)) is None:
-        for place in places:
+        for place in places if facts.document.get(("design",)) is None else ():
             yield place, f"{dotted(place)} holds a range, but the study has no search"
         return
     if facts.baseline:
@@ -103,11 +103,12 @@ def unfit(facts: Facts, metric: str) -> str | None:
             "ELBO improve when extra weights go to 0, so the search would find only that; "
             "select on a metric such as valid/probe_gap"
         )
-    return unmeasured(facts, name)
+    return unmeasured(facts, "search.metric", metric)
 
 
-def unmeasured(facts: Facts, name: str) -> str | None:
+def unmeasured(facts: Facts, key: str, metric: str) -> str | None:
     """The sentence about a metric that no trial would report; None where metrics do not say what they report."""
+    split, _, name = metric.partition("/")
     if name in ("elbo", "total", *facts.terms) or facts.metrics is None or facts.model is None:
         return None
     chosen = chosen_metrics(facts.metrics, facts.model)
@@ -119,9 +120,9 @@ def unmeasured(facts: Facts, name: str) -> str | None:
             return None
         if reports and keys is not None:
             reason = lacking("metric", entry, facts.model) or f"metric {entry.name!r} is not among the study's metrics"
-            return f"search.metric valid/{name} would never be reported: {reason}"
+            return f"{key} {metric} would never be reported: {reason}"
         known += keys or () if entry.name in chosen else ()
-    return unknown("search.metric", f"valid/{name}", [f"valid/{its}" for its in known])
+    return unknown(key, metric, [f"{split}/{its}" for its in known])
 
 
 def scheduled(facts: Facts) -> Broken:

@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ablate.positions import Place, dotted
@@ -25,6 +25,10 @@ LIMITS = {
     "less_than": ("lt", "below"),
     "less_than_equal": ("le", "at most"),
 }
+
+NO_SCHEDULER = (
+    "an ablation runs every arm to its end, so design has no scheduler: ending some arms early biases the rest"
+)
 
 PAUSING = ("pbt", "pb2", "hyperband", "bohb")
 PAUSING_AT = (("search", "scheduler", "name"), ("search", "algorithm"), ("search", "scheduler"))
@@ -52,6 +56,44 @@ def about(error: Mapping[str, Any], place: Place) -> str:
     if misspelt is not None:
         return f"{dotted(place)}: {misspelt}"
     return f"{dotted(place)} must be {wanted(error)}, not {shown(value)}"
+
+
+def of_unions(errors: Sequence[Mapping[str, Any]], depth: int = 0) -> list[Mapping[str, Any]]:
+    """The errors without the labels of a union's members, which pydantic puts into their places.
+
+    Of the members those count that the value resembles; where it resembles none, one error names all that are taken.
+    """
+    done: list[Mapping[str, Any]] = []
+    unions: dict[Place, list[Mapping[str, Any]]] = {}
+    for its in errors:
+        at = next((i for i in range(depth, len(its["loc"])) if is_label(its, i)), None)
+        if at is None:
+            done.append(its)
+        else:
+            unions.setdefault(its["loc"][:at], []).append(its)
+    for place, theirs in unions.items():
+        inside = [dict(its) | {"loc": (*place, *its["loc"][len(place) + 1 :])} for its in theirs]
+        near = [its for its in inside if its["loc"] != place or not resembles_not(its)]
+        done += of_unions(near, len(place)) if near else [either(inside)]
+    return done
+
+
+def is_label(error: Mapping[str, Any], i: int) -> bool:
+    """Whether a step of an error's place names a member of a union, and no key."""
+    step, last = error["loc"][i], i == len(error["loc"]) - 1
+    users = last and error["type"] == "extra_forbidden"
+    return not users and isinstance(step, str) and any(mark in step for mark in "[(-")
+
+
+def resembles_not(error: Mapping[str, Any]) -> bool:
+    """Whether a value is of another kind than a member of a union."""
+    return error["type"] in TYPES or error["type"] == "literal_error"
+
+
+def either(errors: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """One error that names all that is taken."""
+    expected = " or ".join(dict.fromkeys(wanted(its) for its in errors))
+    return dict(errors[0]) | {"type": "literal_error", "ctx": {"expected": expected}}
 
 
 def wanted(error: Mapping[str, Any]) -> str:
@@ -92,6 +134,8 @@ def range_kind(value: Any) -> str | None:
 def unknown_key(place: Place, known: list[str]) -> str:
     """The sentence about a key that its section does not have."""
     *section, key = place
+    if place == ("design", "scheduler"):
+        return NO_SCHEDULER
     if not known:
         return f"unknown {dotted(tuple(section))} key {str(key)!r}: there are none"
     if section == ["loss"]:

@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from ablate.design.kept import kept
+from ablate.design.options import Design
+from ablate.design.plan import Plan
 from ablate.errors import Mistake
 from ablate.ranges import Range
 from ablate.registry import unknown
-from ablate.trial import Plain, Resources, Trial, plain
+from ablate.trial import Plain, Resources, Trial, build, plain
 
 FRESH = 1000  # first seed of a confirm that only says how many
 MANY = 100  # more seeds than anybody runs
@@ -97,12 +100,34 @@ class Study:
     text: str = ""  # its content as given
     overrides: tuple[str, ...] = ()  # the `--set`s
     selects: bool = False  # whether the file itself says `train.select`
+    design: Design | None = None  # of an ablation; a study has a search or a design
+    plan: Plan | None = None  # what the design comes to
+    retuned: dict[str, Range] = field(default_factory=dict)  # path -> range, of design.retune.space
     warnings: tuple[str, ...] = ()  # legal, but probably not meant
 
     @property
     def resources(self) -> Resources:
         """What one trial occupies."""
         return self.base.resources
+
+    @property
+    def judged(self) -> tuple[str, ...]:
+        """Metrics of the validation split that epochs, and trials of a search, are chosen by."""
+        if self.design is not None:
+            return (chosen_by(self.design.metric),)
+        return self.search.metric if self.search is not None else ()
+
+    @property
+    def mode(self) -> str:
+        """Whether more of the first of them is better: max or min."""
+        if self.design is not None:
+            return self.design.mode
+        return self.search.mode[0] if self.search is not None else "max"
+
+    def arm(self, name: str) -> Trial:
+        """The configuration of an arm of the design; raises KeyError."""
+        assert self.plan is not None
+        return self.base.replace(self.plan.arm(name).leaves)
 
     def configuration(self, point: Mapping[str, Any]) -> Trial:
         """The trial at a point of the space; leaves that the point does not name keep their defaults.
@@ -126,6 +151,7 @@ class Study:
 
     def plain(self) -> Plain:
         """Everything that the study asks, as JSON values: what two files of one study name are compared by."""
+        design = {} if self.plan is None else {"design": kept(self.plan)}
         return {
             "name": self.name,
             "base": self.base.plain(),
@@ -133,7 +159,19 @@ class Study:
             "search": None if self.search is None else plain(self.search),
             "baselines": {name: trial.plain() for name, trial in self.baselines.items()},
             "tracking": plain(self.tracking),
-        }
+        } | design
+
+
+def build_search(values: Plain) -> Search:
+    """The record of a checked search section."""
+    inner = {"scheduler": Scheduler, "confirm": Confirm}
+    records = {key: None if values[key] is None else build(kind, values[key], key) for key, kind in inner.items()}
+    return build(Search, values | records, "search")
+
+
+def chosen_by(metric: str) -> str:
+    """The metric by which the best epoch is chosen: the same one, on the validation split."""
+    return "valid/" + metric.partition("/")[2]
 
 
 def number_of_points(ranges: Iterable[Range]) -> int | None:

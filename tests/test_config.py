@@ -1,7 +1,8 @@
 """Study files: every mistake gets its sentence, its line and its column, and all of them come at once.
 
-The table of mistakes is in `mistakes/`: a change to the toy study (`old => new`), a line added to the plain one
-(`PLAIN + line`), a whole file (`TEXT content`) or a `--set`, then the sentences without `study.yaml:`.
+The table of mistakes is in `mistakes/`: a change to the toy study (`old => new`) or to the toy ablation
+(`DESIGN old => new`), a line added to the plain one (`PLAIN + line`), a whole file (`TEXT content`) or a `--set`, then
+the sentences without `study.yaml:`.
 """
 
 import json
@@ -11,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from toys import PLAIN, STUDY, toys
+from toys import DESIGN, PLAIN, STUDY, toys
 
 from ablate.config import load_study
 from ablate.errors import Mistake
@@ -40,9 +41,10 @@ def study_of(head: str) -> tuple[str, list[str]]:
         return PLAIN + plain.removeprefix("PLAIN + "), []
     if head.startswith("TEXT"):
         return plain.removeprefix("TEXT").removeprefix(" "), []
-    old, new = plain.split(" => ")
-    assert STUDY.count(old) == 1, f"{old!r} must occur once in the toy study"
-    return STUDY.replace(old, new), []
+    old, new = plain.removeprefix("DESIGN ").split(" => ")
+    base = DESIGN if head.startswith("DESIGN ") else STUDY
+    assert base.count(old) == 1, f"{old!r} must occur once in the toy study"
+    return base.replace(old, new), []
 
 
 def mistakes(text: str, *overrides: str) -> list[str]:
@@ -86,7 +88,7 @@ extra: 1
         "6:62: search.mode must be 'max' or 'min', not 'up'",
         "7:22: resources.workers must be at least 1, not 0",
         "8:1: unknown key 'extra'; did you mean 'train'? (known: name, data, model, loss, train, metrics, search, "
-        "resources, tracking)",
+        "design, resources, tracking)",
         "--set train.batch_size=many: train.batch_size must be a whole number, not 'many'",
         "--set oops: write --set section.key=value",
     ]

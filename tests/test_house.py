@@ -17,13 +17,15 @@ FILES = sorted((ROOT / "ablate").rglob("*.py"))
 ORDER = """
     errors
     registry random positions records spool
+    design
     trial types pictures
     signature
     naming ranges
     study sentences
     draft
     rules
-    search_rules baselines
+    search_rules
+    design_rules baselines
     config
     schema
     data
@@ -34,7 +36,6 @@ ORDER = """
     tracking
     delivery lock
     writer
-    design
     search
     cost
     check

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
-from toys import PLAIN, STUDY, toys
+from toys import DESIGN, PLAIN, STUDY, toys
 
 from ablate.schema import json_schema
 
@@ -24,6 +24,7 @@ def test_the_schema_takes_what_the_reader_takes() -> None:
     schema = json_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
     assert complaints(schema, STUDY) == complaints(schema, PLAIN) == []
+    assert complaints(schema, DESIGN) == complaints(schema, DESIGN.replace("seeds: 5", "seeds: {max: 9}")) == []
     more = "metrics: {every: 2, probes: }\nresources: {workers: 2}\ntracking:\n"
     assert complaints(schema, STUDY + "  confirm: {seeds: 3, against: a.yaml}\n" + more) == []
 

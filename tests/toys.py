@@ -29,6 +29,26 @@ search:
   scheduler: {name: asha, grace: 3}
 """
 
+DESIGN = """\
+name: toy
+data: {name: sines, window: 10}
+model: {name: sequence, z_dim: 4, inference: full}
+loss:
+  recon: {weight: 1, options: {variance: 0.3}}
+  kl_z: {weight: 1}
+  scc: {weight: 10}
+train: {epochs: 8, batch_size: 32}
+design:
+  kind: leave_one_out
+  components:
+    - scc
+    - inference: [full, factorised]
+  seeds: 5
+  metric: test/gap
+  mode: max
+  margin: 0.01
+"""
+
 PLAIN = """\
 name: plain
 data: {name: sines}
