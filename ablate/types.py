@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -62,3 +62,4 @@ class Output:
     p: dict[str, Gaussian]  # priors, at the posterior samples they are conditioned on
     sample: dict[str, Tensor]  # posterior samples; the means where no noise was given
     x_hat: Tensor | None  # (B, T, *frame): mean, logits or log-power, as the reconstruction term reads it
+    log_p: dict[str, Tensor] = field(default_factory=dict)  # (B,) log p(sample) of latents whose prior is not diagonal

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ablate.models.dkf import DKFOptions
 from ablate.models.dsae import DSAEOptions
+from ablate.models.kvae import KVAEOptions
 from ablate.models.rvae import RVAEOptions
 from ablate.models.srnn import SRNNOptions
 from ablate.models.storn import STORNOptions
@@ -51,6 +52,9 @@ CASES = {
     "rvae-empty": Case("rvae", RVAEOptions("small", True, 3, (), 5, (), 4, (), (), 6, ())),
     "rvae-noncausal": Case("rvae", RVAEOptions("small", False, 3, (6,), 5, (4,), 6, (7,), (4,), 5, (6,))),
     "rvae-noncausal-empty": Case("rvae", RVAEOptions("small", False, 3, (), 5, (), 4, (), (), 6, ())),
+    "kvae": Case("kvae", KVAEOptions(a_dim=4, z_dim=3, dense_x_a=(6,), dense_a_x=(6,), rnn_alpha=5)),
+    "kvae-sampled": Case("kvae", KVAEOptions("small", "sampled", 0.08, 0.03, 20.0, 4, 3, 2, (), (), 5)),
+    "kvae-marginals": Case("kvae", KVAEOptions("small", "marginals", 0.08, 0.03, 20.0, 4, 3, 2, (6,), (6,), 5)),
     "storn": Case("storn", STORNOptions(z_dim=3, dense_x_g=(6,), rnn_g=5, dense_g_z=(4,), rnn_h=7)),
     "storn-empty": Case("storn", STORNOptions("small", "teacher", "gaussian", 50, 3, (), 5, (), (), (), 7, ())),
     "storn-generation": Case("storn", STORNOptions(mode="generation", z_dim=3, rnn_g=5, rnn_h=7)),

@@ -13,12 +13,13 @@ from ablate.losses.mi import MIOptions
 from ablate.losses.recon import ReconOptions
 from ablate.losses.scc import SCCOptions
 from ablate.random import Draws
-from ablate.registry import LOSSES, NoOptions
+from ablate.registry import LOSSES, MODELS, NoOptions
 
 VARIANTS = {
     "recon": [ReconOptions(), ReconOptions("bernoulli"), ReconOptions("itakura_saito")],
     "kl_f": [NoOptions()],
     "kl_z": [NoOptions()],
+    "kl_a": [NoOptions()],
     "scc": [SCCOptions(), SCCOptions("ali")],
     "cyclic": [CyclicOptions(), CyclicOptions("uniform", detach_codes=True, detach_target=False)],
     "mi": [MIOptions(), MIOptions(estimator="mss", frames="mean"), MIOptions("ali")],
@@ -27,9 +28,9 @@ VARIANTS = {
 
 def carries(case, term: str) -> bool:
     """Whether the model has what the term needs."""
-    model = case.build()
-    has = {*model.latents.values(), *(f"latent:{name}" for name in model.latents)}
-    return LOSSES[term].meta["needs"] <= has | ({"decoder"} if hasattr(model, "decode") else set())
+    meta = MODELS[case.model].meta
+    has = {*meta["latents"].values(), *(f"latent:{name}" for name in meta["latents"])}
+    return LOSSES[term].meta["needs"] <= has | ({"decoder"} if meta["decoder"] else set())
 
 
 PAIRS = [
@@ -61,17 +62,19 @@ def test_every_term_is_asked_and_every_file_has_its_test():
 
 def test_what_the_terms_declare():
     declared = {entry.name: (entry.meta["bound"], entry.meta["beta"]) for entry in LOSSES}
-    assert {name for name, (bound, _) in declared.items() if bound} == {"recon", "kl_f", "kl_z"}
-    assert {name for name, (_, beta) in declared.items() if beta} == {"kl_f", "kl_z"}
+    assert {name for name, (bound, _) in declared.items() if bound} == {"recon", "kl_f", "kl_z", "kl_a"}
+    assert {name for name, (_, beta) in declared.items() if beta} == {"kl_f", "kl_z", "kl_a"}
     for entry in LOSSES:
-        assert entry.meta["needs"] <= {"static", "dynamic", "decoder", "latent:f", "latent:z"}
+        assert entry.meta["needs"] <= {"static", "dynamic", "decoder", "latent:f", "latent:z", "latent:a"}
         assert entry.doc and len(entry.doc) < 120
 
 
 def test_which_model_carries_what():
     can = {name: {term for term in VARIANTS if carries(case, term)} for name, case in CASES.items()}
     assert can["vae"] == can["vae-pictures"] == {"recon", "kl_z"}
-    assert can["dsae"] == can["dsae-pictures"] == set(VARIANTS)
+    assert can["dsae"] == can["dsae-pictures"] == set(VARIANTS) - {"kl_a"}
+    assert can["kvae"] == {"recon", "kl_a"}
+    assert {name for name in can if can[name] == {"recon", "kl_z"}} > {"storn", "dkf", "rvae", "vrnn", "srnn"}
 
 
 @EVERY
@@ -123,7 +126,7 @@ def test_draws_follow_the_step(name, term, options):
 
 
 @pytest.mark.parametrize(
-    ("name", "term", "options"), [its for its in PAIRS if its.values[1] in ("recon", "kl_f", "kl_z")]
+    ("name", "term", "options"), [its for its in PAIRS if its.values[1] in ("recon", "kl_f", "kl_z", "kl_a")]
 )
 def test_terms_of_the_bound_do_not_look_across_the_batch(name, term, options):
     model, b, out = run(CASES[name])

@@ -8,10 +8,12 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import MultivariateNormal
 from torch.nn import functional
 
 from ablate.models.dkf import DKF
 from ablate.models.feedback import mean_of
+from ablate.models.kvae import KVAE
 from ablate.models.rvae import RVAE
 from ablate.models.srnn import SRNN
 from ablate.models.storn import STORN
@@ -171,4 +173,48 @@ def srnn(model: SRNN, x: Tensor, noise: Noise, own: Tensor | None = None) -> Out
     return output(q, p, z, x_hat)
 
 
-NAIVE: dict[str, Callable[..., Output]] = {"storn": storn, "dkf": dkf, "rvae": rvae, "vrnn": vrnn, "srnn": srnn}
+def log_normal(x: Tensor, cov: Tensor) -> Tensor:
+    """log N(x; 0, cov) of (B, D)."""
+    return MultivariateNormal(torch.zeros_like(x), cov).log_prob(x)
+
+
+def kvae(model: KVAE, x: Tensor, noise: Noise) -> Output:
+    """The bound from innovations only."""
+    q, p, a, x_hat, log_p = [], [], [], [], []
+    Q, R, P = model.Q, model.R, model.S0.expand(len(x), -1, -1)
+    state, last = None, model.systems.a_init.expand(len(x), -1)
+    m = x.new_zeros(len(x), model.z_dim)
+    for t in range(x.shape[1]):
+        q.append(model.head(model.encoder(x[:, t])))
+        a.append(q[t].sample(noise["a"][:, t]))
+        x_hat.append(model.out(a[t]))
+        h, state = step(model.rnn_alpha, last, state)
+        weights = model.alpha(h).softmax(1)
+        A, B, C = (
+            sum(weights[:, k, None, None] * M[k] for k in range(len(M)))
+            for M in (model.systems.A, model.systems.B, model.systems.C)
+        )
+        if t > 0:
+            m = torch.einsum("bij,bj->bi", A, m) + torch.einsum("bij,bj->bi", B, last)
+            P = A @ P @ A.mT + Q
+        S = C @ P @ C.mT + R
+        expected = torch.einsum("bij,bj->bi", C, m)
+        p.append(Gaussian(expected, S.diagonal(dim1=1, dim2=2).log()))
+        log_p.append(log_normal(a[t] - expected, S))
+        K = P @ C.mT @ torch.linalg.inv(S)
+        m = m + torch.einsum("bij,bj->bi", K, a[t] - expected)
+        kept = torch.eye(model.z_dim).to(P) - K @ C
+        P = kept @ P @ kept.mT + K @ R @ K.mT
+        last = a[t]
+    out = output(q, p, a, x_hat, "a")
+    return Output(out.q, out.p, out.sample, out.x_hat, {"a": torch.stack(log_p).sum(0)})
+
+
+NAIVE: dict[str, Callable[..., Output]] = {
+    "storn": storn,
+    "dkf": dkf,
+    "rvae": rvae,
+    "vrnn": vrnn,
+    "srnn": srnn,
+    "kvae": kvae,
+}

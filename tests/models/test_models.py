@@ -19,7 +19,7 @@ EVERY = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def tensors(out: Output) -> list[torch.Tensor]:
     """All that a model puts out, samples, q, p and x_hat."""
     gaussians = [its for group in (out.q, out.p) for g in group.values() for its in (g.mean, g.logvar)]
-    return [*gaussians, *out.sample.values(), *([] if out.x_hat is None else [out.x_hat])]
+    return [*gaussians, *out.sample.values(), *out.log_p.values(), *([] if out.x_hat is None else [out.x_hat])]
 
 
 def close(a: Output, b: Output, tolerance: float = 1e-5) -> bool:
