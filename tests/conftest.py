@@ -15,7 +15,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Folder of real samples (`ABLATE_SHARED`, default `../shared` beside the checkout); the test is skipped where it is absent."""
+    """Real samples: `data` of `ABLATE_SHARED` (default: `../shared` beside the checkout); skipped where absent."""
     root = Path(os.environ.get("ABLATE_SHARED", Path(__file__).parents[2] / "shared")).resolve()
     if not (root / "data").is_dir():
         pytest.skip("shared samples absent")
