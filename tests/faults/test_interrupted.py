@@ -73,7 +73,7 @@ def held(sweep: Running) -> Iterator[None]:
 
 
 def assert_stops(its: Scene, sweep: Running, stop: Callable[[], None], why: str) -> None:
-    """It ends with 130 within 10 s (of a machine with nothing else to do), all is delivered, and it says how to go on."""
+    """It ends with 130 within 10 s (on a machine with nothing else to do), all is delivered, it says how to go on."""
     family = sweep.family()
     stop()
     began = time.monotonic()

@@ -105,7 +105,7 @@ def test_a_server_killed_and_started_again(
     until(lambda: time.monotonic() > killed + 5, "5 seconds")
     mlflow.start()
     assert sweep.end() == 0, sweep.output
-    assert "the record can be written again" in sweep.output and "failed" not in sweep.output
+    assert "the record can be written again" in sweep.output and sweep.output.count("] complete") == 3
     assert_nothing_lost(its, reference)
     assert_epochs_took_no_longer(its)
 
