@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from ablate.design.options import Design
@@ -129,7 +129,7 @@ def may_vanish(facts: Facts, name: str) -> bool:
 
 
 def likelihoods_agree(facts: Facts) -> Broken:
-    """Terms that read the decoder's output must read it alike."""
+    """Terms that read the decoder's output must read it alike, and so must a model that reads its own."""
     terms = [name for name in facts.terms if facts.loss and facts.loss[name]]
     options = {name: (facts.loss or {})[name].get("options") or {} for name in terms}
     read = {name: its["likelihood"] for name, its in options.items() if "likelihood" in its}
@@ -141,6 +141,21 @@ def likelihoods_agree(facts: Facts) -> Broken:
                 f"loss term {name!r} reads the decoder's output as {likelihood}, {first!r} as {read[first]}; "
                 "give both the same options.likelihood",
             )
+    own = own_likelihood(facts)
+    if facts.model and own and read and own != read[first]:
+        yield (
+            ("model",),
+            f"model {facts.model.name!r} reads its own outputs as {own}, loss term {first!r} as {read[first]}; "
+            f"set model.likelihood to {read[first]}",
+        )
+
+
+def own_likelihood(facts: Facts) -> str | None:
+    """As what an autoregressive model reads the outputs that it is fed with; None for other models."""
+    options = fields(facts.model.options) if facts.model else ()
+    default: str | None = next((its.default for its in options if its.name == "likelihood"), None)
+    written = facts.document.get(("model", "likelihood")) if default else None
+    return written if isinstance(written, str) else default
 
 
 def batch_divides(facts: Facts) -> Broken:

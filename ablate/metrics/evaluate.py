@@ -83,6 +83,10 @@ class View:
         """Mean of p(x | sample) in normalised units, (B, T, *frame)."""
         return decode(self.model, sample, self.likelihood)
 
+    def reconstruct(self, rows: np.ndarray, x: Tensor) -> np.ndarray:
+        """Mean of p(x | .) at the posterior means of these windows, which hold x, in normalised units."""
+        return reconstruct(self.model, self.sample(rows), x, self.likelihood)
+
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
@@ -112,6 +116,19 @@ def decode(model: Any, sample: dict[str, Tensor], likelihood: Likelihood = "gaus
     """Mean of p(x | sample) in normalised units and in the precision of the model, (B, T, *frame)."""
     with evaluating(model):
         return mean_of(model.decode(sample), likelihood).cpu().numpy()
+
+
+def reconstruct(model: Any, sample: dict[str, Tensor], x: Tensor, likelihood: Likelihood = "gaussian") -> np.ndarray:
+    """Mean of p(x | .) at the posterior means `sample` of x, in normalised units, (B, T, *frame).
+
+    What they decode to, or what the model's own `reconstruct(sample, x)` makes of them: an autoregressive model reads
+    the true frames before, as far as its mode says; KVAE follows the smoothed motion.
+    """
+    if not hasattr(model, "reconstruct"):
+        return decode(model, sample, likelihood)
+    with evaluating(model):
+        y = model.reconstruct(sample, x.to(next(iter(sample.values()))))
+        return mean_of(y, likelihood).cpu().numpy()
 
 
 def batches(n: int, batch_size: int) -> Iterator[np.ndarray]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from ablate import pictures
 from ablate.data.audio import write_wav
 from ablate.losses.recon import FLOOR, Likelihood
-from ablate.metrics.evaluate import decode, encode
+from ablate.metrics.evaluate import decode, encode, reconstruct
 from ablate.random import permutation
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def draw(
     names = [caption(data, split, row) for row in rows]
     frame_ms = getattr(data.dataset.options, "hop_ms", None)
     originals = visible(data, x)
-    copies = visible(data, decode(model, sample, likelihood))
+    copies = visible(data, reconstruct(model, sample, x, likelihood))
     files = {"reconstructions.png": pictures.reconstructions(originals, copies, names, frame_ms=frame_ms)}
     if swappable(model) and len(rows) > 1:
         swaps = visible(data, swapped(model, sample, likelihood))
@@ -122,7 +122,7 @@ def sounds(
     if original is None:
         return []
     sample = encode(model, x, device)
-    decoded = {"reconstruction": decode(model, sample, likelihood)}
+    decoded = {"reconstruction": reconstruct(model, sample, x, likelihood)}
     if swappable(model) and len(rows) > 1:
         other = encode(model, split.x(windows_of(split, rows[1])), device)
         f = {

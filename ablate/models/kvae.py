@@ -110,9 +110,8 @@ class KVAE(nn.Module):
         seen = lgssm.kalman(a, its)
         return lgssm.smooth(seen, lgssm.look_back(seen, its))
 
-    def reconstruct(self, x: Tensor) -> Tensor:
-        """Frames as the smoothed motion has them, decoded from C_t E[z_t | a] at the posterior means a. (B, T, D)."""
-        _, sample = self.encode(x, None)
+    def reconstruct(self, sample: dict[str, Tensor], x: Tensor) -> Tensor:
+        """Frames as the smoothed motion has them, decoded from C_t E[z_t | a] at the codes a. (B, T, D)."""
         mean, _ = self.smooth(sample["a"])
         return self.decode({"a": lgssm.times(self.dynamics(sample["a"]).C, mean)})
 

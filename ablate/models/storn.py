@@ -108,6 +108,10 @@ class STORN(nn.Module):
         q, sample = self.encode(x, noise)
         return Output(q, {"z": Gaussian.standard(sample["z"])}, sample, self._emit(sample["z"], x, own))
 
+    def reconstruct(self, sample: dict[str, Tensor], x: Tensor) -> Tensor:
+        """How x is evaluated, from its codes: with the true frames before in mode teacher. (B, T, D)."""
+        return self.decode(sample, x)
+
     def sample_prior(self, noise: Tensor, start: Tensor | None = None) -> Tensor:
         """z from N(0, I): the noise itself, (B, T, z_dim), whatever came before."""
         return noise

@@ -104,6 +104,10 @@ class VRNN(nn.Module):
         states = self._states(x, e) if x is not None and self.mode == "teacher" else None
         return self._emit(e, states, None)[0]
 
+    def reconstruct(self, sample: dict[str, Tensor], x: Tensor) -> Tensor:
+        """How x is evaluated, from its codes: with the true frames before in mode teacher. (B, T, D)."""
+        return self.decode(sample, x)
+
     def sample_prior(self, noise: Tensor, start: Tensor | None = None) -> Tensor:
         """Roll z from its prior with noise (B, T, z_dim), behind the path `start` (B, k, z_dim), along own outputs."""
         path: list[Tensor] = [] if start is None else [*start.unbind(1)]

@@ -55,3 +55,13 @@ def test_logits_and_log_power(likelihood: str, output: float) -> None:
 
 def test_constant_data_have_no_r2() -> None:
     assert run(np.ones((2, 3, 2)), Says(torch.zeros(1))) == {"mse_per_frame": 2}
+
+
+def test_a_model_with_a_reconstruction_of_its_own_is_asked_for_it() -> None:
+    class Copies(Says):
+        def reconstruct(self, sample: dict[str, Tensor], x: Tensor) -> Tensor:
+            assert set(sample) == {"f", "z"} and x.dtype == self.value.dtype
+            return x + 1
+
+    x = np.random.default_rng(0).normal(size=(5, 4, 3)).astype(np.float32)
+    assert run(x, Copies(torch.zeros(3)))["mse_per_frame"] == pytest.approx(3)  # 1 per feature
