@@ -1,12 +1,13 @@
 """A plugin with one loss term that fails where it is told to; loaded only in the processes of the studies below."""
 
+import hashlib
 import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ablate.registry import LOSSES
 
@@ -15,7 +16,11 @@ STEPS = 4  # per epoch, of the study in stage.py
 
 @dataclass(frozen=True)
 class FaultOptions:
-    """What goes wrong, and what the test learns of it. A run adds a line (kind, rank, pid) to the file `log`."""
+    """What goes wrong, and what the test learns of it.
+
+    Every process adds a line (kind, rank, pid) to the file `log`, and at the start of each epoch (epochs done, rank,
+    digest of the weights) to `<log>.weights`.
+    """
 
     kind: Literal["none", "nan", "raise"] = "none"
     epoch: int = 3
@@ -34,6 +39,9 @@ def fault(model: Any, batch: Any, out: Any, *, options: FaultOptions) -> Tensor:
     rank = int(batch.draw.rows.start > 0)
     step = batch.draw.index[0]
     note(options, rank)
+    if options.log and step % STEPS == 0:
+        with Path(f"{options.log}.weights").open("a") as file:
+            file.write(f"{step // STEPS} {rank} {digest(model)}\n")
     time.sleep(options.pace)
     if rank == options.rank and step >= STEPS * (options.epoch - 1):
         if options.kind == "raise":
@@ -41,6 +49,14 @@ def fault(model: Any, batch: Any, out: Any, *, options: FaultOptions) -> Tensor:
         if options.kind == "nan":
             return nothing + float("nan")
     return nothing
+
+
+def digest(model: nn.Module) -> str:
+    """Of all weights, bit for bit."""
+    its = hashlib.sha256()
+    for name, value in model.state_dict().items():
+        its.update(name.encode() + value.numpy().tobytes())
+    return its.hexdigest()[:16]
 
 
 _noted: set[str] = set()

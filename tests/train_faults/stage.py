@@ -90,6 +90,14 @@ class Stage:
         assert cell is not None and epoch(cell) < self.epochs, "too late: the cell has ended"
         os.kill(pid, signal.SIGKILL)
 
+    def weights(self) -> dict[int, set[tuple[int, str]]]:
+        """Epochs done -> (rank, digest of its weights) of every process that went on from there."""
+        found: dict[int, set[tuple[int, str]]] = {}
+        for line in Path(f"{self.log}.weights").read_text().splitlines():
+            done, rank, digest = line.split()
+            found.setdefault(int(done), set()).add((int(rank), digest))
+        return found
+
     # ---- what is left
 
     def assert_each_epoch_once(self, cells: int) -> None:

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_a_trial_survives_the_death_of_either_worker(stage: Make, cluster: Any) -> None:
-    """Case 1: rank 1, then rank 0 of the group that took over."""
+    """Case 1: rank 1, then rank 0 of the group that took over. Ranks are equal at every epoch, before and after."""
     its = stage(cluster, fault="pace: 0.1, value: {choice: [0]}")
     its.start()
     its.until(lambda: its.reached(3), "epoch 3")
@@ -23,6 +23,10 @@ def test_a_trial_survives_the_death_of_either_worker(stage: Make, cluster: Any) 
     assert its.end() == 0, its.output
     assert [rank for rank, _ in its.started()].count(0) == 3, its.started()
     its.assert_each_epoch_once(cells=1)
+    weights = its.weights()
+    assert list(weights) == list(range(its.epochs))
+    assert all({rank for rank, _ in found} == {0, 1} for found in weights.values())
+    assert all(len({digest for _, digest in found}) == 1 for found in weights.values())
     all_removed(cluster)
 
 
