@@ -87,6 +87,12 @@ class Draws:
 
         return torch.rand(self.batch, *shape, generator=self._generator(name))[self.rows].to(self.device)
 
+    def common(self, name: str, *shape: int) -> torch.Tensor:
+        """Uniform numbers in [0, 1) that all sequences of the global batch share, (*shape)."""
+        import torch
+
+        return torch.rand(*shape, generator=self._generator(name)).to(self.device)
+
     def orders(self, name: str, length: int) -> torch.Tensor:
         """A permutation of 0..length-1 per sequence, (B, length)."""
         return self.uniform(name, length).argsort(dim=1)

@@ -153,7 +153,7 @@ def likelihoods_agree(facts: Facts) -> Broken:
 def own_likelihood(facts: Facts) -> str | None:
     """As what an autoregressive model reads the outputs that it is fed with; None for other models."""
     options = fields(facts.model.options) if facts.model else ()
-    default: str | None = next((its.default for its in options if its.name == "likelihood"), None)
+    default: Any = next((its.default for its in options if its.name == "likelihood"), None)
     written = facts.document.get(("model", "likelihood")) if default else None
     return written if isinstance(written, str) else default
 

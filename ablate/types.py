@@ -52,6 +52,7 @@ class Batch:
     n_train: int  # training sequences (windows) in all: N of the mutual information estimators
     draw: Draws  # the random numbers of this step
     gather: Callable[[Tensor], Tensor] = alone  # (B, ...) -> (global B, ...), with gradient
+    epoch: int = 0  # epochs that training has completed
 
 
 @dataclass(frozen=True)

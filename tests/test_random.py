@@ -120,3 +120,9 @@ def test_a_derangement_leaves_nobody_in_place(batch: int) -> None:
         others = Draws(0, (step,), batch, EVERYTHING).derangement("term:scc")
         assert others.sort().values.equal(torch.arange(batch))
         assert not (others == torch.arange(batch)).any()
+
+
+def test_common_numbers_are_the_same_for_every_worker() -> None:
+    halves = [Draws(0, (7,), 6, rows).common("feedback", 5) for rows in (slice(0, 3), slice(3, 6))]
+    assert torch.equal(*halves) and halves[0].shape == (5,) and halves[0].min() >= 0 and halves[0].max() < 1
+    assert not torch.equal(halves[0], Draws(0, (8,), 6, EVERYTHING).common("feedback", 5))

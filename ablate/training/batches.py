@@ -43,7 +43,9 @@ def shares(split: Split, trial: Trial, place: Place, epoch: int) -> Iterator[Bat
     for i in range(steps):
         index = order[i * size : (i + 1) * size][rows]
         draw = Draws(trial.train.seed, (epoch * steps + i,), size, rows, place.device)
-        yield Batch(read(split, index, trial, place), torch.from_numpy(index).to(place.device), split.n, draw, gather)
+        yield Batch(
+            read(split, index, trial, place), torch.from_numpy(index).to(place.device), split.n, draw, gather, epoch
+        )
 
 
 def read(split: Split, index: np.ndarray, trial: Trial, place: Place) -> Tensor:

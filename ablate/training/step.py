@@ -63,10 +63,19 @@ class Step(nn.Module):
         return values
 
     def output(self, batch: Batch) -> Output:
-        """The model's output with posterior noise from the streams `posterior/<latent>`."""
+        """The model's output with posterior noise from the streams `posterior/<latent>`.
+
+        A model in mode scheduled is told, from the stream `feedback`, which frames to decode from its own outputs; in
+        evaluation it decodes all of them so.
+        """
         shapes: Mapping[str, tuple[int, ...]] = self.model.noise_shapes(batch.x.shape[1])  # type: ignore[operator]
         noise = {name: batch.draw.normal(f"posterior/{name}", *shape) for name, shape in shapes.items()}
         noise = {name: eps.to(batch.x.dtype) for name, eps in noise.items()}
+        if self.training and getattr(self.model, "mode", None) == "scheduled":
+            share: float = self.model.share(batch.epoch)  # type: ignore[operator]
+            own = batch.draw.common("feedback", batch.x.shape[1]) <= share
+            scheduled: Output = self.model(batch.x, noise, own)
+            return scheduled
         out: Output = self.model(batch.x, noise)
         return out
 
