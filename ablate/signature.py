@@ -136,9 +136,12 @@ def cell_text(config: str, data: str, seed: int, plugins: Iterable[tuple[str, st
     return "ablate-cell 1\n" + "".join(f"{line}\n" for line in [*lines, f"seed={seed}"])
 
 
-def cell_key(trial: Trial, data_digest: str) -> str:
-    """64 hex digits of one configuration on one seed (`train.seed`), data and code: what is never run twice."""
-    return sha256(cell_text(signature(trial), data_digest, trial.train.seed, plugins(trial)))
+def cell_key(trial: Trial, data_digest: str, config: str | None = None) -> str:
+    """64 hex digits of one configuration on one seed (`train.seed`), data and code: what is never run twice.
+
+    `config` is the signature where it is known already.
+    """
+    return sha256(cell_text(config or signature(trial), data_digest, trial.train.seed, plugins(trial)))
 
 
 def plugins(trial: Trial) -> list[tuple[str, str]]:

@@ -16,6 +16,7 @@ from rich.console import Console
 from ablate.config import load_study
 from ablate.lock import Lock
 from ablate.search import cluster
+from ablate.search.phases import Phases
 from ablate.search.runner import Flags, Sweep, open_record, study_folder, usable_data
 
 STUDY = """\
@@ -101,7 +102,7 @@ def searched_trials(workers: int, trials: int, number: int, folder: Path) -> Rou
         its = Sweep(
             study, Flags(fresh=True), Console(quiet=True), place, record, lock, lambda *_: [], usable_data(study)
         )
-        phases = its.open()
+        phases = Phases(its.open())
         started = time.monotonic()
         phases.run_search()
         wall = time.monotonic() - started

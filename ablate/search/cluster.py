@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ablate.errors import Mistake
+from ablate.search.environment import CLUSTER, EMBEDDED
 from ablate.search.interrupts import as_interrupt
 from ablate.trial import Resources
 
@@ -22,8 +23,8 @@ def connected(address: str | None, study: str, cpus: float | None = None) -> Ite
     SIGTERM is treated as SIGINT from here on: Ray replaces the caller's handler by one that ends the process.
     Raises Mistake where the cluster cannot be reached.
     """
-    if address is not None:
-        os.environ.setdefault("RAY_TRAIN_ENABLE_STATE_TRACKING", "1")
+    for name, value in (EMBEDDED if address is None else CLUSTER).items():
+        os.environ.setdefault(name, value)
     import ray
 
     started = not ray.is_initialized()

@@ -5,20 +5,26 @@ import json
 import re
 import statistics
 import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ablate.design.kept import FREE as DESIGN_FREE
+from ablate.design.plan import refused_changes
 from ablate.errors import Mistake
 from ablate.records import StudyRecord, now
 from ablate.search.events import compact
+from ablate.search.plan import Cell, Outcome
 from ablate.signature import canonical, leaves, sha256, signature
 from ablate.study import Study
 
 if TYPE_CHECKING:
     from ablate.search.result import Result
 
+GIVEN_UP = "ablate.given_up"  # tag of the study's run: contrasts that the budget of sequential seeds ended
 MARK = "# --set "  # before each override in the kept study file
-FREE = ("tracking", "search.trials", "search.confirm.seeds")
+FREE = ("tracking", "search.trials", "search.confirm.seeds", *(f"design.{its}" for its in DESIGN_FREE))
 FREE_IN_TRIALS = re.compile(r"(base|baselines\..+)\.(resources\..+|train\.wall_limit)")
 
 
@@ -74,21 +80,54 @@ def unpack(packed: str) -> dict[str, Any]:
 
 def check_same(study: Study, known: StudyRecord) -> None:
     """Raise Mistake, naming each field, if the record's study of this name asks another question."""
-    if known.digest == digest(study) or not known.tags.get("ablate.design"):
+    if not known.tags.get("ablate.design"):
         return
-    old, new = flatten(unpack(known.tags["ablate.design"])), design(study)
-    sentences = []
-    for path in sorted((set(old) | set(new)) - elsewhere(study)):
-        was, now_ = (canonical(its[path]) if path in its else "absent" for its in (old, new))
-        if free(path) or was == now_:
-            continue
-        name = path.removeprefix("base.").removeprefix("space.")
-        sentences.append(
-            f"study {study.name!r} is in the record with {name} = {was}, this file has {now_}; another question needs "
-            "another name (finished cells are reused), or --fresh to begin anew"
-        )
+    old = unpack(known.tags["ablate.design"])
+    sentences = list(changed(study, old)) if known.digest != digest(study) else []
+    sentences += grown(study, old)
     if sentences:
         raise Mistake(*sentences)
+
+
+def changed(study: Study, plain: dict[str, Any]) -> Iterator[str]:
+    """A sentence per leaf that differs from the study that the record has."""
+    old, new = flatten(plain), design(study)
+    for path in sorted((set(old) | set(new)) - elsewhere(study)):
+        was, now_ = (canonical(its[path]) if path in its else "absent" for its in (old, new))
+        if not free(path) and was != now_:
+            name = path.removeprefix("base.").removeprefix("space.")
+            yield (
+                f"study {study.name!r} is in the record with {name} = {was}, this file has {now_}; another question "
+                "needs another name (finished cells are reused), or --fresh to begin anew"
+            )
+
+
+def grown(study: Study, old: dict[str, Any]) -> list[str]:
+    """A sentence if the seeds of a design have not just become more."""
+    if study.plan is None or "design" not in old or "seeds" not in refused_changes(old["design"], study.plan.plain()):
+        return []
+    was, now_ = (canonical(its) for its in (old["design"]["seeds"], list(study.plan.seeds)))
+    return [
+        f"study {study.name!r} is in the record with design.seeds = {was}, this file has {now_}; seeds may only be "
+        "added, and not to sequential ones; take another name (finished cells are reused), or --fresh to begin anew"
+    ]
+
+
+def as_planned(study: Study, known: StudyRecord) -> Study:
+    """The study decided by the test that its first plan fixed: seeds that were added later do not change it."""
+    if study.plan is None or not known.tags.get("ablate.design"):
+        return study
+    old = unpack(known.tags["ablate.design"])
+    return replace(study, plan=replace(study.plan, test=old["design"]["decides"])) if "design" in old else study
+
+
+def design_events(study: Study, folder: Path) -> list[dict[str, Any]]:
+    """`design.json`: the resolved design with its arms and contrasts, beside the study file and on the study's run."""
+    if study.plan is None:
+        return []
+    text = json.dumps(study.plan.plain(), indent=1) + "\n"
+    write(folder / "design.json", text)
+    return [{"event": "text", "text": text, "file": "design.json"}]
 
 
 def complete(study: Study, known: StudyRecord | None) -> bool:
@@ -103,7 +142,10 @@ def complete(study: Study, known: StudyRecord | None) -> bool:
 def plan(study: Study) -> str:
     """Digest of the question and of how much is run for it."""
     its = design(study)
-    return sha256(digest(study) + compact([its.get("search.trials"), its.get("search.confirm.seeds")]))
+    budget = {path: value for path, value in its.items() if path.startswith("design.sequential.budget")}
+    more = [] if study.plan is None else [its["design.seeds"], budget]
+    amount = [its.get("search.trials"), its.get("search.confirm.seeds"), *more]
+    return sha256(digest(study) + compact(amount))
 
 
 def keep_file(study: Study, folder: Path) -> None:
@@ -148,29 +190,44 @@ def arm_ends(result: "Result") -> list[dict[str, Any]]:
     events = []
     for chosen in result.chosen:
         mine = signature(chosen.trial)
-        cells = [cell for cell in result.cells if cell.signature == mine]
-        outs = [out for cell in cells if (out := result.confirmed.get(cell.key)) and out.status == "complete"]
-        values: dict[str, float] = {}
-        for key in sorted({key for out in outs for key in out.values if key.startswith("test/")}):
-            numbers = [out.values[key] for out in outs if key in out.values]
-            values[f"mean/{key}"] = statistics.fmean(numbers)
-            if len(numbers) > 1:
-                values[f"sd/{key}"] = statistics.stdev(numbers)
-        events.append(
-            {
-                "event": "arm_end",
-                "arm": mine,
-                "name": chosen.name,
-                "cells": {str(cell.seed): cell.key for cell in cells},
-                "values": values,
-                "tags": {"ablate.role": chosen.role},
-                "at": now(),
-            }
-        )
+        cells = [(cell, result.confirmed.get(cell.key)) for cell in result.cells if cell.signature == mine]
+        events.append(arm_end(mine, chosen.name, chosen.role, cells))
     return events
+
+
+def design_ends(study: Study, result: "Result") -> list[dict[str, Any]]:
+    """The same of each arm of a design."""
+    if study.plan is None:
+        return []
+    arms: dict[str, list[tuple[Cell, Outcome | None]]] = {}
+    for cell, out in result.found:
+        arms.setdefault(cell.signature, []).append((cell, out))
+    return [arm_end(its, cells[0][0].name, "design", cells) for its, cells in arms.items()]
+
+
+def arm_end(signature: str, name: str, role: str, cells: Sequence[tuple[Cell, Outcome | None]]) -> dict[str, Any]:
+    """The event that closes a configuration's run."""
+    outs = [out for _, out in cells if out is not None and out.status == "complete"]
+    values: dict[str, float] = {}
+    for key in sorted({key for out in outs for key in out.values if key.startswith("test/")}):
+        numbers = [out.values[key] for out in outs if key in out.values]
+        values[f"mean/{key}"] = statistics.fmean(numbers)
+        if len(numbers) > 1:
+            values[f"sd/{key}"] = statistics.stdev(numbers)
+    return {
+        "event": "arm_end",
+        "arm": signature,
+        "name": name,
+        "cells": {str(cell.seed): cell.key for cell, _ in cells},
+        "values": values,
+        "tags": {"ablate.role": role},
+        "at": now(),
+    }
 
 
 def closing_tags(study: Study, result: "Result", status: str) -> dict[str, str]:
     """What the study's run says at its end."""
     shown = {"ablate.failed": str(len(result.failed)), "ablate.ran": str(result.ran)}
+    if study.plan is not None:
+        shown[GIVEN_UP] = json.dumps(result.given_up)
     return shown | ({"ablate.plan": plan(study)} if status == "complete" else {})

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ablate.errors import Mistake
 from ablate.records import CellRecord, StudyRecord
-from ablate.search.plan import Cell, Outcome, Planner, Point, final, newest, outcome
+from ablate.search.plan import Cell, Outcome, Planner, Point, final, newest, outcome, primary
 
 LINKED = "ablate.linked"  # tag of a configuration run that points at a cell of another study: the cell's role here
 
@@ -27,6 +27,7 @@ class Known:
         self.planner, self.retry_failed = planner, retry_failed
         self.mine = newest(its for its in every if its.study == name)
         self.others = newest(its for its in every if its.study != name and its.status == "complete")
+        self.diverged = newest(its for its in every if its.study != name and its.failure == "diverged")
 
     def settled(self, cell: Cell) -> Outcome | None:
         """How a cell ended, if it need not be run: in this study, or complete in another with all that is asked."""
@@ -34,7 +35,9 @@ class Known:
         if mine is not None and final(mine, self.retry_failed) and suffices(cell, mine):
             return outcome(mine)
         other = self.others.get(cell.key)
-        return self.taken_over(other) if other is not None and suffices(cell, other) else None
+        if other is None and cell.role == "design":
+            other = self.diverged.get(cell.key)
+        return self.taken_over(other) if other is not None and suffices(cell, other) and measured(cell, other) else None
 
     def elsewhere(self, key: str) -> Outcome | None:
         """How a cell ended that another study has run to its end."""
@@ -82,5 +85,10 @@ class Known:
 
 
 def suffices(cell: Cell, its: CellRecord) -> bool:
-    """Whether a record holds what is asked of the cell."""
+    """Whether a record holds the scores on the test split that are asked of the cell."""
     return not cell.test or its.status != "complete" or any(key.startswith("test/") for key in its.metrics)
+
+
+def measured(cell: Cell, its: CellRecord) -> bool:
+    """Whether another study's record holds the metric that the cell is there for."""
+    return not cell.metric or its.status != "complete" or primary(cell.metric, its.metrics) is not None

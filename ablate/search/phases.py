@@ -1,28 +1,16 @@
-"""The search and the confirmation: what the record has already, what is handed to Tune, and what came of it."""
+"""The search and the confirmation: what the record has already, what is searched, and what came of it."""
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from ablate.data.dataset import Data
-from ablate.records import now
-from ablate.search import cluster
-from ablate.search.callbacks import Janitor, Recorder
 from ablate.search.confirm import candidates, confirm_cells
-from ablate.search.events import compact, opening
-from ablate.search.known import LINKED, Known
+from ablate.search.executor import Executor
 from ablate.search.mirror import Mirror
-from ablate.search.plan import Cell, Outcome, address, cell_config, once
-from ablate.search.progress import Board
-from ablate.search.result import Interrupted, Result, Stop
+from ablate.search.plan import Cell, Outcome, address, once
 from ablate.search.scheduler import make_scheduler
 from ablate.search.searcher import AblateOptuna, make_sampler
 from ablate.search.space import grid
-from ablate.spool import Spool
-from ablate.study import Study
-from ablate.tracking import Record
 from ablate.training.cell import draw_cell
-from ablate.trial import Resources
 
 BEST = "ablate.best"  # tag of the run whose pictures have been drawn
 
@@ -30,34 +18,24 @@ BEST = "ablate.best"  # tag of the run whose pictures have been drawn
 class Phases:
     """The phases of one sweep; what they find goes to `result`."""
 
-    def __init__(
-        self,
-        study: Study,
-        data: Data,
-        known: Known,
-        *,
-        sweep: str,
-        folder: Path,
-        record: Record,
-        spool: Spool,
-        board: Board,
-        result: Result,
-        stop: Stop,
-    ):
-        """`sweep`: id of this process's work; `folder`: of the study."""
-        assert study.search is not None
-        self.study, self.data, self.known, self.planner = study, data, known, known.planner
-        self.search = study.search
+    def __init__(self, executor: Executor):
+        assert executor.study.search is not None
+        self.executor, self.study, self.search = executor, executor.study, executor.study.search
+        self.known, self.planner = executor.known, executor.planner
+        self.record, self.board, self.result = executor.record, executor.board, executor.result
         self.mode = self.search.mode[0]
-        self.objectives = list(self.search.metric) if len(self.search.metric) > 1 else []
-        self.id, self.folder, self.record, self.spool = sweep, folder, record, spool
-        self.board, self.result, self.stop = board, result, stop
+
+    def run(self) -> None:
+        """Search, confirm, draw the best."""
+        self.run_search()
+        self.run_confirm()
+        self.draw_best()
 
     def run_search(self) -> None:
         """The list of a grid, or what Optuna suggests."""
         if self.search.algorithm == "grid":
             cells = self.grid_cells()
-            done = self.run_list("grid", cells, self.study.resources)
+            done = self.executor.run_list("grid", cells, self.study.resources)
             self.result.found = [(cell, done[cell.key]) for cell in cells if cell.key in done]
         else:
             self.run_suggested()
@@ -74,7 +52,7 @@ class Phases:
             make_sampler(search.algorithm, search.seed, len(before)),
             budget=total - len(before),
             make=self.planner.searched,
-            config=self.config,
+            config=self.executor.config,
             elsewhere=self.known.elsewhere,
             finished=mirror.add,
         )
@@ -90,12 +68,14 @@ class Phases:
             searcher.enqueue(self.study.point(self.study.base))  # the default is the first to be tried
         past = {cell.key: list(out.history) for cell, out in before}
         past |= {its.cell: self.record.history(its.run_id, "objective") for its in self.known.unfinished()}
-        recorder = self.recorder()
+        recorder = self.executor.recorder()
         try:
             if searcher.budget > 0:
                 self.board.phase(f"search ({search.algorithm})", total, len(before))
                 scheduler = make_scheduler(search.scheduler, self.mode, self.study.base.train.epochs, past)
-                self.tune(recorder, searcher.budget, self.study.resources, scheduler=scheduler, searcher=searcher)
+                self.executor.tune(
+                    recorder, searcher.budget, self.study.resources, scheduler=scheduler, searcher=searcher
+                )
         finally:
             self.board.close()
             mirror.close()
@@ -103,9 +83,9 @@ class Phases:
                 (cell, recorder.outcomes[cell.key]) for cell in searcher.cells.values() if cell.key in recorder.outcomes
             ]
             self.result.found = [*before, *searcher.reused, *new]
-            self.collect(recorder)
+            self.executor.collect(recorder)
         for cell, out in searcher.reused:
-            self.link(cell, out)
+            self.executor.link(cell, out)
         if searcher.budget > 0 and not any(out.status == "stopped" for _, out in new):
             self.board.say(
                 f"the space holds no further configuration: {total - searcher.budget} of {total} trials were run"
@@ -121,7 +101,7 @@ class Phases:
         """Fresh seeds for the best, the default and the baselines."""
         self.plan_confirm()
         if self.result.cells:
-            self.result.confirmed = self.run_list("confirm", self.result.cells, self.study.resources)
+            self.result.confirmed = self.executor.run_list("confirm", self.result.cells, self.study.resources)
 
     def plan_confirm(self) -> None:
         """Choose what is confirmed."""
@@ -130,61 +110,6 @@ class Phases:
             return
         self.result.chosen = candidates(self.planner, self.result.found, confirm.top, self.mode)
         self.result.cells = confirm_cells(self.planner, self.result.chosen, confirm.seeds)
-
-    def run_list(self, title: str, cells: list[Cell], resources: Resources) -> dict[str, Outcome]:
-        """Run the cells of a list that are not settled, in order, none stopped early; outcomes of all, by cell key."""
-        cells = once(cells)
-        settled = {cell.key: out for cell in cells if (out := self.known.settled(cell)) is not None}
-        for cell in cells:
-            if cell.key in settled and cell.key not in self.known.mine:
-                self.link(cell, settled[cell.key])
-        begun = {its.cell for its in self.known.mine.values()}
-        todo = [cell for cell in cells if cell.key not in settled]
-        todo.sort(key=lambda cell: cell.key not in begun)
-        if not todo:
-            return settled
-        self.board.phase(title, len(cells), len(settled))
-        recorder = self.recorder()
-        try:
-            self.tune(recorder, 1, resources, cells=[self.config(cell) for cell in todo])
-        finally:
-            self.board.close()
-            self.collect(recorder)
-        return settled | recorder.outcomes
-
-    def tune(
-        self,
-        recorder: Recorder,
-        samples: int,
-        resources: Resources,
-        scheduler: Any = None,
-        searcher: AblateOptuna | None = None,
-        cells: list[dict[str, Any]] | None = None,
-    ) -> None:
-        """One Tuner. Raises Interrupted if it ended before its plan."""
-        from ablate.search.tuning import run_tuner
-
-        recorder.on_full_disk = lambda: self.stop(recorder.full_disk or "disk full")
-        stopped_early = searcher is not None and self.search.scheduler is not None
-        whole = run_tuner(
-            study=self.study.name,
-            callbacks=[recorder, Janitor()],
-            request=cluster.request(resources),
-            concurrent=cluster.concurrency(resources),
-            scratch=self.folder / "spool" / "ray",
-            samples=samples,
-            reuse=resources.workers == 1 or not stopped_early,  # a trial that waits for Ray Train cannot be stopped
-            scheduler=scheduler,
-            searcher=searcher,
-            cells=cells,
-        )
-        missing = samples if searcher is not None else len(cells or [])
-        ended = [out for out in recorder.outcomes.values() if out.status != "stopped"]
-        if not whole or recorder.running or self.stop.reason or (cells is not None and len(ended) < missing):
-            reason = self.stop.reason or "interrupted"
-            recorder.stop_running(reason)
-            self.result.full_disk = recorder.full_disk is not None
-            raise Interrupted(reason)
 
     def whole_search(self) -> list[tuple[Cell, Outcome]] | None:
         """The whole search from the record; None if some of it is missing."""
@@ -198,32 +123,6 @@ class Phases:
     def grid_cells(self) -> list[Cell]:
         """Every point of the grid once."""
         return once(self.planner.searched(point, "grid") for point in grid(self.study))
-
-    def config(self, cell: Cell) -> dict[str, Any]:
-        """What the trial process is told."""
-        return cell_config(cell, self.folder, self.id, self.objectives)
-
-    def recorder(self) -> Recorder:
-        """A fresh callback over the same spool and board."""
-        return Recorder(self.spool, lambda cell: opening(cell, self.data), self.board)
-
-    def collect(self, recorder: Recorder) -> None:
-        """Count what this process ran."""
-        self.result.ran += len(recorder.outcomes)
-        self.result.failed = list(self.board.failed)
-
-    def link(self, cell: Cell, out: Outcome) -> None:
-        """A configuration run of this study that points at the seed run of another."""
-        self.spool.append(
-            {
-                "event": "arm_end",
-                "arm": cell.signature,
-                "name": cell.name,
-                "cells": {str(cell.seed): cell.key},
-                "tags": {"ablate.point": compact(cell.point), LINKED: cell.role},
-                "at": now(),
-            }
-        )
 
     def remaining(self) -> bool:
         """Whether a study that the record calls complete has anything to run after all; fills the result if not."""
@@ -244,12 +143,12 @@ class Phases:
         best = self.best()
         if best is None or (best.key in self.known.mine and self.known.mine[best.key].tags.get(BEST)):
             return
-        config = self.config(best)
+        config = self.executor.config(best)
         if not (Path(config["folder"]) / "best.pt").exists():
             return
         folder = draw_cell(config)
-        self.spool.append({"event": "artifact", **address(config), "path": str(folder)})
-        self.spool.append({"event": "tags", **address(config), "tags": {BEST: "true"}})
+        self.executor.spool.append({"event": "artifact", **address(config), "path": str(folder)})
+        self.executor.spool.append({"event": "tags", **address(config), "tags": {BEST: "true"}})
 
     def best(self) -> Cell | None:
         """The best finished cell of the search."""

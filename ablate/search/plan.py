@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from ablate.design.arms import Arm
 from ablate.naming import describe_difference
 from ablate.records import CellRecord
 from ablate.signature import cell_key, signature
@@ -25,11 +26,12 @@ class Cell:
     signature: str  # of the configuration, 64 hex
     key: str  # cell key, 64 hex
     name: str  # of the configuration: how it differs from the study's default
-    role: str  # search, grid or confirm
+    role: str  # search, grid, confirm or design
     point: Point = field(default_factory=dict)  # the searched leaves
     test: bool = False  # score the test split at the end
     pictures: bool = False  # leave pictures and sounds
     attempt: int = 1  # of `--fresh`: the record keeps each
+    metric: str = ""  # that a cell of another study must have to stand for this one
 
     @property
     def seed(self) -> int:
@@ -67,6 +69,7 @@ class Planner:
     def __init__(self, study: Study, data_digest: str, attempts: Mapping[str, int] = MappingProxyType({})):
         """`attempts`: which attempt is meant, by cell key; the first for all others."""
         self.study, self.data_digest, self.attempts = study, data_digest, attempts
+        self._arms: dict[str, tuple[Trial, str]] = {}  # of a design, with their signatures
 
     def searched(self, point: Point, role: str = "search") -> Cell:
         """The cell of a point of the space, on the study's own seed."""
@@ -77,9 +80,35 @@ class Planner:
         """A replicate on a fresh seed, to be scored on the test split."""
         return self._cell(trial.replace({"train.seed": seed}), name, "confirm", point, test=True, pictures=pictures)
 
-    def _cell(self, trial: Trial, name: str, role: str, point: Point, **flags: bool) -> Cell:
+    def designed(self, arm: Arm, seed: int, pictures: bool) -> Cell:
+        """A replicate of an arm; scored on the test split where the design's metric is one of that split."""
+        design = self.study.design
+        assert design is not None
+        if arm.name not in self._arms:
+            trial = self.study.base.replace(arm.leaves)
+            self._arms[arm.name] = trial, signature(trial)
+        trial, its = self._arms[arm.name]
+        trial = replace(trial, train=replace(trial.train, seed=seed))
+        key = cell_key(trial, self.data_digest, its)
+        return Cell(
+            trial,
+            its,
+            key,
+            arm.name,
+            "design",
+            arm.leaves,
+            test=design.metric.startswith("test/"),
+            pictures=pictures,
+            attempt=self.attempts.get(key, 1),
+            metric=design.metric,
+        )
+
+    def _cell(
+        self, trial: Trial, name: str, role: str, point: Point, test: bool = False, pictures: bool = False
+    ) -> Cell:
         key = cell_key(trial, self.data_digest)
-        return Cell(trial, signature(trial), key, name, role, point, attempt=self.attempts.get(key, 1), **flags)
+        attempt = self.attempts.get(key, 1)
+        return Cell(trial, signature(trial), key, name, role, point, test, pictures, attempt)
 
 
 def cell_config(cell: Cell, folder: Path, sweep: str, objectives: list[str]) -> dict[str, Any]:
@@ -106,6 +135,11 @@ def cell_config(cell: Cell, folder: Path, sweep: str, objectives: list[str]) -> 
 def address(cell: dict[str, Any]) -> dict[str, Any]:
     """Which run of the record an event about this cell is for."""
     return {"cell": cell["cell"], "attempt": cell["attempt"]}
+
+
+def primary(metric: str, values: Mapping[str, float]) -> float | None:
+    """What a cell says of a metric of either split, at its best epoch: of the validation split that is `objective`."""
+    return values.get("objective" if metric.startswith("valid/") else metric)
 
 
 def once(cells: Iterable[Cell]) -> list[Cell]:

@@ -12,7 +12,7 @@ from ablate.search.plan import Cell, Outcome
 class Result:
     """What a sweep leaves in hand for the closing tables."""
 
-    found: list[tuple[Cell, Outcome]] = field(default_factory=list)  # of the search, in the order of its cells
+    found: list[tuple[Cell, Outcome]] = field(default_factory=list)  # of the search or the design, in its order
     chosen: list[Candidate] = field(default_factory=list)
     confirmed: dict[str, Outcome] = field(default_factory=dict)  # by cell key
     cells: list[Cell] = field(default_factory=list)  # of the confirmation
@@ -20,6 +20,8 @@ class Result:
     interrupted: str = ""  # why, if the sweep ended before its plan
     backlog: int = 0  # records that wait for MLflow
     ran: int = 0  # cells trained by this process
+    given_up: list[str] = field(default_factory=list)  # contrasts of a design that its budget ended
+    reused: set[str] = field(default_factory=set)  # keys of cells that another study ran
     full_disk: bool = False
     levels: dict[str, dict[str, list[float]]] = field(default_factory=dict)  # untrained encoder, raw features
 

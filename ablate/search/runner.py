@@ -17,7 +17,9 @@ from ablate.errors import Mistake
 from ablate.lock import Lock
 from ablate.records import now
 from ablate.search import cluster, identity
+from ablate.search.designed import Designed
 from ablate.search.events import provenance
+from ablate.search.executor import Executor
 from ablate.search.failures import DISK_FULL, full_disk
 from ablate.search.interrupts import as_interrupt, handling
 from ablate.search.known import Known
@@ -28,6 +30,7 @@ from ablate.search.result import Interrupted, Result, Stop
 from ablate.spool import Spool
 from ablate.study import Study
 from ablate.tracking import Record
+from ablate.training.alike import check_arms
 from ablate.training.measures import check_measures
 from ablate.writer import Writer, deliver
 
@@ -76,16 +79,16 @@ def begin(study: Study, flags: Flags, console: Console, leave: Leave) -> Result:
         known = record.study(study.name)
         if known is not None and not flags.fresh:
             identity.check_same(study, known)
+            study = identity.as_planned(study, known)
         return Sweep(study, flags, console, folder, record, lock, leave, data).run()
 
 
 def announce(study: Study, console: Console) -> None:
     """Where the record is kept: the addresses come before anything else."""
-    assert study.search is not None
     show = "" if study.tracking.uri else "  (ablate ui opens it)"
     console.print(f"MLflow         {address(study)}{show}", highlight=False, soft_wrap=True)
     mirror = study.tracking.optuna or "optuna-dashboard reads the copy in the user's cache: ablate ui names it"
-    if study.search.algorithm != "grid":
+    if study.search is not None and study.search.algorithm != "grid":
         console.print(f"Optuna         {mirror}", highlight=False, soft_wrap=True)
 
 
@@ -94,7 +97,9 @@ def usable_data(study: Study) -> Data:
     base = study.base
     data = load_data((base.data.name, base.data.options), progress=True)
     for trial in (base, *study.baselines.values()):
-        check_measures(trial, data, study.search.metric if study.search else ())
+        check_measures(trial, data, study.judged)
+    if study.plan is not None:
+        check_arms(study.plan, base, data)
     return data
 
 
@@ -135,6 +140,11 @@ def address(study: Study) -> str:
     return study.tracking.uri or f"sqlite:///{Path(study.tracking.folder).resolve()}/mlflow.db"
 
 
+def work(executor: Executor) -> Phases | Designed:
+    """What a study does: a search with its confirmation, or an ablation."""
+    return Phases(executor) if executor.study.search is not None else Designed(executor)
+
+
 class Sweep:
     """One process's work on one study; made and used by `sweep` only."""
 
@@ -149,11 +159,10 @@ class Sweep:
         leave: Leave,
         data: Data,
     ):
-        assert study.search is not None
         self.study, self.flags, self.console, self.folder, self.record = study, flags, console, folder, record
         self.leave, self.data = leave, data
         self.id = uuid4().hex
-        self.board = Board(console, study.search.mode[0])
+        self.board = Board(console, study.mode)
         self.lock = lock
         self.result, self.stop = Result(), Stop()
         self.spool: Spool | None = None
@@ -164,18 +173,16 @@ class Sweep:
         status = "stopped"
         try:
             known = self.record.study(self.study.name)
-            if identity.complete(self.study, known) and not self.open().remaining():
+            if identity.complete(self.study, known) and not work(self.open()).remaining():
                 status = "complete"
                 return self.result
             with cluster.connected(self.flags.address, self.study.name, self.flags.cpus) as url:
                 self.console.print(f"Ray dashboard  {url or 'off'}", highlight=False, soft_wrap=True)
-                phases = self.open()
-                phases.spool.append({"event": "tags", "tags": {"ablate.dashboard": url}})
-                phases.run_search()
-                phases.run_confirm()
-                phases.draw_best()
-            for event in self.leave(self.study, self.result, phases.data):
-                phases.spool.append(event)
+                executor = self.open()
+                executor.spool.append({"event": "tags", "tags": {"ablate.dashboard": url}})
+                work(executor).run()
+            for event in self.leave(self.study, self.result, self.data):
+                executor.spool.append(event)
             status = "complete"
         except Interrupted as reason:
             self.result.interrupted = str(reason)
@@ -189,8 +196,8 @@ class Sweep:
             self.close(status)
         return self.result
 
-    def open(self) -> Phases:
-        """The study's run in the record, its writer, and the phases over what the record knows."""
+    def open(self) -> Executor:
+        """The study's run in the record, its writer, and what runs the cells that the record lacks."""
         study, record = self.study, self.record
         cells, arms = record.cells(), record.arms(study.name)
         attempts = latest_attempts(its for its in cells if its.study == study.name)
@@ -205,7 +212,9 @@ class Sweep:
             beat = float(os.environ.get("ABLATE_HEARTBEAT", "30"))
             self.writer = Writer(record, self.spool, study.name, run, on_stop=asked, beat=beat)
             self.tell_data(self.spool)
-        return Phases(
+            for event in identity.design_events(study, self.folder):
+                self.spool.append(event)
+        return Executor(
             study,
             self.data,
             Known(Planner(study, self.data.digest, attempts), cells, arms, self.flags.retry_failed),
@@ -241,7 +250,7 @@ class Sweep:
         """Aggregates of the configurations, and how the study ended."""
         assert self.spool is not None
         if status == "complete":
-            for event in identity.arm_ends(self.result):
+            for event in (*identity.arm_ends(self.result), *identity.design_ends(self.study, self.result)):
                 self.spool.append(event)
         tags = identity.closing_tags(self.study, self.result, status)
         self.spool.append({"event": "tags", "tags": tags})

@@ -14,14 +14,15 @@ WAITS = (
 )
 
 
-def trial(config: dict[str, Any]) -> None:
-    """Tune function. config["cell"] is a cell's configuration; see ablate.search.plan.cell_config.
+def trial(config: dict[str, Any], environment: dict[str, str] | None = None) -> None:
+    """Tune function, once `environment` is set. config["cell"] is a cell's configuration: search.plan.cell_config.
 
     Only faults of the machines are raised to Tune, which tries again from the checkpoint; everything else ends the
     trial with a report that carries a verdict. SystemExit (stopped early) passes through.
     """
     from ray import tune
 
+    os.environ.update(environment or {})
     cell = config["cell"]
     wait_after_infra(cell)
     try:

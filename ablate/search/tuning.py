@@ -30,12 +30,14 @@ def run_tuner(
     from ray import tune
     from ray.tune.trainable.function_trainable import wrap_function
 
+    from ablate.search.environment import passed_on
     from ablate.search.lost import expect_lost_actors
     from ablate.search.trial import trial
 
     expect_lost_actors()
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(2, concurrent))
-    trainable = wrap_function(trial, name=f"{study} trial")
+    environment = passed_on()
+    trainable = wrap_function(lambda config: trial(config, environment), name=f"{study} trial")
     trainable.__name__ = f"{study} trial"
     orderly = Orderly()
     try:
