@@ -14,8 +14,9 @@ import ray
 import ray.train
 import ray.train.torch
 import ray.util
-from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train import ControllerError, FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError
 from ray.tune.integration.ray_train import TuneReportCallback
 
 if TYPE_CHECKING:
@@ -24,34 +25,56 @@ if TYPE_CHECKING:
     from ablate.training.step import Step
 
 COLLECTIVE_TIMEOUT_S = 300
-GROUP_TRIES = 3  # how often a worker group may fail to start, or be preempted
+GROUP_RETRIES = 3  # after a worker group that could not start, or was preempted
 
 
 def run(config: dict[str, Any]) -> None:
     """Train one cell on `resources.workers` workers; reports reach Tune through the callback.
 
-    Raises ray.train.WorkerGroupError with the original exception of each rank. Ray Train itself retries nothing: with
-    `max_failures` of 1 or more, a controller that loses its group to the janitor builds another that nobody removes.
+    Raises ray.train.WorkerGroupError with the original exception of each rank, TimeoutError where the workers find no
+    place.
+    """
+    try:
+        make_trainer(config).fit()
+    except ControllerError as error:
+        if not isinstance(error.controller_failure, WorkerGroupStartupTimeoutError):
+            raise
+        resources, tries = config["trial"]["resources"], GROUP_RETRIES + 1
+        each = ", ".join(f"{amount:g} {kind}" for kind, amount in of_one_worker(resources).items())
+        sentence = f"the cluster has no place for {resources['workers']} workers of {each} each; tried {tries} times"
+        raise TimeoutError(sentence) from error
+
+
+def make_trainer(config: dict[str, Any]) -> TorchTrainer:
+    """Ray Train's run of a cell.
+
+    It tries nothing again by itself: with `max_failures` of 1 or more, a controller that loses its group to the janitor
+    builds another that nobody removes.
     """
     resources = config["trial"]["resources"]
     gpus = resources["gpus_per_worker"]
-    per_worker = {"CPU": resources["cpus_per_worker"]} | ({"GPU": gpus} if gpus else {})
-    TorchTrainer(
+    return TorchTrainer(
         worker,
         train_loop_config=config,
         torch_config=TorchConfig(backend="nccl" if gpus else "gloo", timeout_s=COLLECTIVE_TIMEOUT_S),
         scaling_config=ScalingConfig(
-            num_workers=resources["workers"], use_gpu=gpus > 0, resources_per_worker=per_worker
+            num_workers=resources["workers"], use_gpu=gpus > 0, resources_per_worker=of_one_worker(resources)
         ),
         run_config=RunConfig(
             name=f"{config['key']}-{uuid4().hex[:6]}",
             storage_path=config["scratch"],
             callbacks=[TuneReportCallback()],  # type: ignore[list-item]
             failure_config=FailureConfig(  # type: ignore[call-arg]
-                max_failures=0, controller_failure_limit=GROUP_TRIES, max_preemption_failures=GROUP_TRIES
+                max_failures=0, controller_failure_limit=GROUP_RETRIES, max_preemption_failures=GROUP_RETRIES
             ),
         ),
-    ).fit()
+    )
+
+
+def of_one_worker(resources: dict[str, Any]) -> dict[str, float]:
+    """What one worker asks of Ray."""
+    gpus = resources["gpus_per_worker"]
+    return {"CPU": resources["cpus_per_worker"]} | ({"GPU": gpus} if gpus else {})
 
 
 def worker(config: dict[str, Any]) -> None:
