@@ -9,7 +9,7 @@ from typing import Any
 
 from ablate.records import Row
 from ablate.spool import REJECTED, Tail, reject
-from ablate.tracking import Record, passing, refused
+from ablate.tracking import Record, first_line, passing, refused
 
 log = logging.getLogger("ablate")
 CHUNK = 1000  # lines, and rows of a run, per request
@@ -188,7 +188,7 @@ class Delivery:
         """Put an event aside, or raise Postponed where it is worth another try."""
         tries = self._tries[line] = self._tries.get(line, 0) + 1
         if passing(error) or tries < self._patience(error):
-            raise Postponed(f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}") from error
+            raise Postponed(f"{type(error).__name__}: {first_line(error)}") from error
         if line in self._rejected:
             return
         self._rejected.add(line)

@@ -204,6 +204,12 @@ def refused(error: BaseException) -> bool:
     return getattr(error, "error_code", None) in REFUSED or getattr(response, "status_code", 0) in (401, 403)
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says, in a line: of the database's own error where SQLAlchemy puts advice before it."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return next((line for line in lines if line.startswith("(sqlite3.")), lines[0])
+
+
 def server(port: int, uri: str, artifacts: str, host: str = "127.0.0.1") -> tuple[list[str], dict[str, str]]:
     """(command, environment) of an MLflow server with its UI on the record; two processes, no job execution."""
     stores = ["--backend-store-uri", uri, "--artifacts-destination", artifacts]
@@ -225,7 +231,7 @@ def _connect(uri: str, experiment: str, artifact_location: str | None, wait: flo
                 time.sleep(min(0.5, wait / 10))
                 continue
             tried = f" after {wait:g} s of trying" if passing(error) else ""
-            reason = str(error).strip().partition("\n")[0]
+            reason = first_line(error)
             raise Mistake(
                 f"the record {uri} cannot be opened{tried} ({reason}); start its server or correct tracking.uri"
             ) from error

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ablate.delivery import Delivery, Postponed
 from ablate.spool import Spool, Tail, orphans
-from ablate.tracking import Record, passing, refused
+from ablate.tracking import Record, first_line, passing, refused
 
 log = logging.getLogger("ablate")
 WAITS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)  # seconds between tries while MLflow is away
@@ -74,7 +74,7 @@ class Writer:
             except Exception as error:
                 if not failures:
                     log.warning(
-                        "the record cannot be written (%s); records wait in %s", _first_line(error), self._folder
+                        "the record cannot be written (%s); records wait in %s", first_line(error), self._folder
                     )
                 wait = self._waits[min(failures, len(self._waits) - 1)]
                 failures += 1
@@ -100,7 +100,7 @@ class Writer:
         except Exception as error:
             if passing(error):
                 raise
-            log.warning("no heartbeat: %s", _first_line(error))
+            log.warning("no heartbeat: %s", first_line(error))
             stop = False
         self._next_beat = time.monotonic() + self._beat_every
         if stop and self._on_stop is not None:
@@ -129,9 +129,5 @@ def deliver(record: Record, folder: Path, study: str) -> int:
     except Exception as error:
         if not (isinstance(error, Postponed) or passing(error) or refused(error)):
             raise
-        log.warning("the record cannot be written (%s); records wait in %s", _first_line(error), folder)
+        log.warning("the record cannot be written (%s); records wait in %s", first_line(error), folder)
     return Spool.backlog(folder)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]

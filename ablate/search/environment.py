@@ -37,3 +37,5 @@ def prepare() -> None:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
     for name in ("ray", "ray.tune", "ray.train"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    # Tune's own state, which nobody reads: where it cannot be saved (a full disk), Tune would print a traceback.
+    logging.getLogger("ray.tune.execution.experiment_state").setLevel(logging.CRITICAL)
