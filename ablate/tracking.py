@@ -20,12 +20,8 @@ ENDED = {"complete": "FINISHED", "pruned": "FINISHED", "failed": "FAILED", "stop
 CUT = {"param": 6000, "tag": 8000}  # characters MLflow keeps
 PAGE = 1000  # runs per search request
 PASSING = {
-    "INTERNAL_ERROR",
-    "TEMPORARILY_UNAVAILABLE",
-    "REQUEST_LIMIT_EXCEEDED",
-    "RESOURCE_EXHAUSTED",
-    "DEADLINE_EXCEEDED",
-}
+    "INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED",
+}  # fmt: skip
 REFUSED = {"UNAUTHENTICATED", "PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED"}
 SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # the defaults block one call for four minutes when the server is away
@@ -196,6 +192,11 @@ def passing(error: BaseException) -> bool:
     return isinstance(error, (ConnectionError, TimeoutError)) or type(error).__module__.startswith(
         ("requests", "urllib3")
     )
+
+
+def away(error: BaseException) -> bool:
+    """Whether it is MLflow that cannot be reached, and nothing else on the network."""
+    return passing(error) and type(error).__module__.partition(".")[0] in ("mlflow", "requests", "urllib3")
 
 
 def refused(error: BaseException) -> bool:

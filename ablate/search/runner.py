@@ -29,7 +29,7 @@ from ablate.search.progress import Board
 from ablate.search.result import Interrupted, Result, Stop
 from ablate.spool import Spool
 from ablate.study import Study
-from ablate.tracking import Record
+from ablate.tracking import Record, away, first_line
 from ablate.training.alike import check_arms
 from ablate.training.measures import check_measures
 from ablate.writer import Writer, deliver
@@ -62,6 +62,13 @@ def sweep(study: Study, flags: Flags, console: Console, leave: Leave = lambda *_
             return begin(study, flags, console, leave)
         except KeyboardInterrupt:  # before anything was recorded, or again while the sweep was closed
             return Result(interrupted="interrupted")
+        except Exception as error:
+            if not away(error):
+                raise
+            raise Mistake(
+                f"the record {address(study)} went away while the sweep began ({first_line(error)}); start the sweep "
+                "again when the record answers, nothing that was trained is lost"
+            ) from error
 
 
 def begin(study: Study, flags: Flags, console: Console, leave: Leave) -> Result:

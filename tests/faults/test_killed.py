@@ -1,5 +1,6 @@
 """kill -9 of the trial process and of the sweep process in mid-run: what is resumed equals what was never killed."""
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -8,7 +9,7 @@ import psutil
 import pytest
 
 from faults.conftest import Make, Reference
-from faults.scene import EPOCHS, Running, Scene, assert_each_epoch_once, epoch, load, reported
+from faults.scene import EPOCHS, NAME, Running, Scene, assert_each_epoch_once, epoch, load, reported
 
 pytestmark = pytest.mark.slow
 
@@ -28,14 +29,23 @@ def test_a_grid_whose_processes_are_killed_gives_the_table_of_the_one_left_alone
     resumed = its.resume()  # at once: the orphaned trial process may still hold its folder
     third, before = kill_before_the_last_report(its, resumed, {first, second})
     assert reported(second)[EPOCHS]["complete"]
+    assert state(its) == "interrupted"
     last = its.resume()
     assert last.end() == 0, last.output
     assert same(load(first), kept), "a complete cell was trained again"
     assert same(load(third), before), "a cell whose last checkpoint was complete was trained again"
     assert at_death >= 2
     assert_each_epoch_once(its)
-    assert its.table() == reference.table
+    assert its.run("report", NAME, "--csv") == (0, reference.table)
+    assert state(its) == "complete"
     assert [tags["status"] for tags in its.tags()] == ["FINISHED"] * 3
+
+
+def state(its: Scene) -> str:
+    """What `ablate status` says of the study."""
+    code, said = its.run("status", NAME, "--json")
+    assert code == 0, said
+    return str(json.loads(said)[0]["state"])
 
 
 def kill_trial(its: Scene, sweep: Running) -> Path:

@@ -181,6 +181,19 @@ def test_other_errors_of_the_system_are_not_hidden(world: World) -> None:
     assert world.study_tags()["ablate.status"] == "stopped"
 
 
+def test_a_record_that_goes_away_while_the_sweep_begins_is_one_sentence(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow.exceptions import MlflowException
+
+    def cells(study: str | None = None) -> list[Any]:
+        raise MlflowException("API request failed: connection refused\nand more")
+
+    monkeypatch.setattr(world.record, "cells", cells)
+    with pytest.raises(Mistake, match=r"went away while the sweep began \(API request failed: connection refused\)"):
+        world.sweep()
+
+
 def test_ctrl_c_between_phases_ends_in_order(world: World) -> None:
     def leave(*_: Any) -> list[dict[str, Any]]:
         raise KeyboardInterrupt
