@@ -118,11 +118,11 @@ def run_sweep(study: Any, address: str | None, cpus: float | None, retry_failed:
     from ablate.search.runner import Flags
     from ablate.search.runner import sweep as run
 
-    if study.search is None:
-        raise Mistake(f"{study.source}: there is no `search` in this file; `ablate train` runs a single configuration")
+    if study.search is None and study.design is None:
+        raise Mistake(f"{study.source}: there is no `search` and no `design`; `ablate train` runs one configuration")
     result = run(study, Flags(address, cpus, retry_failed, fresh), console, leave)
-    show(study, result, console)
-    raise typer.Exit(exit_code(result))
+    faults = show(study, result, console)
+    raise typer.Exit(exit_code(result) or (FAILED if faults else DONE))
 
 
 def exit_code(result: Any) -> int:
@@ -216,20 +216,23 @@ def stop(study: Name, folder: Folder = "runs") -> None:
 def report(
     study: Name,
     folder: Folder = "runs",
-    as_csv: Annotated[bool, typer.Option("--csv", help="All cells and metrics as plain CSV.")] = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="The effects of an ablation as CSV; of a search all cells and metrics.")
+    ] = False,
+    as_cells: Annotated[bool, typer.Option("--cells", help="All cells and metrics as CSV.")] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="The tables as Markdown.")] = False,
+    as_latex: Annotated[bool, typer.Option("--latex", help="The main table for a paper (booktabs).")] = False,
 ) -> None:
     """Tables of a study, from the record alone."""
-    from ablate.reporting.cells import write_csv
     from ablate.reporting.recorded import recorded
-    from ablate.reporting.terminal import closing
 
     its = recorded(Path(folder), study)
-    if as_csv:
-        sys.stdout.write(write_csv(its.question, its.rows))
-    else:
-        where = Console(force_terminal=False, file=sys.stdout) if as_markdown else console
-        closing(where, its.question, its.rows, its.levels)
+    forms = {its.csv: as_csv, its.cells: as_cells, its.markdown: as_markdown, its.latex: as_latex}
+    for write in [form for form, asked in forms.items() if asked]:
+        sys.stdout.write(write())
+    if not any(forms.values()):
+        its.show(console)
+    raise typer.Exit(FAILED if its.faults else DONE)
 
 
 @app.command()

@@ -14,7 +14,7 @@ from ablate.reporting.numbers import plain_number
 from ablate.reporting.question import Question
 from ablate.search.plan import SHORT, Cell, Outcome, newest
 
-ROLES = ("search", "grid", "confirm")
+ROLES = ("search", "grid", "confirm", "design")
 FIXED = ("study", "role", "name", "signature", "seed")
 ENDED = ("status", "failure", "epochs", "best_epoch")
 LINK = "ablate.run."  # + seed: tag of a configuration's run that names the run of a seed
@@ -25,7 +25,7 @@ class CellRow:
     """One configuration on one seed, as a table shows it."""
 
     study: str
-    role: str  # search, grid or confirm
+    role: str  # search, grid, confirm or design
     name: str  # of the configuration
     signature: str  # 64 hex
     seed: int
@@ -76,12 +76,14 @@ def swept_rows(
 
 
 def ordered(question: Question, rows: Sequence[CellRow]) -> list[CellRow]:
-    """Rows by role, place in the study, signature, seed: never by time or value."""
+    """Rows by role, place in the study (arm by arm in a design), signature, seed: never by time or value."""
+    arms = {its.name: i for i, its in enumerate(question.plan.arms)} if question.plan else {}
     baselines = {name: i for i, name in enumerate(question.baselines)}
 
     def place(row: CellRow) -> tuple[Any, ...]:
         baseline = baselines.get(row.name, -1) if row.role == "confirm" else -1
-        return ROLES.index(row.role), baseline, question.position(row.point), row.signature, row.seed, row.cell
+        arm = arms.get(row.name, len(arms))
+        return ROLES.index(row.role), baseline, arm, question.position(row.point), row.signature, row.seed, row.cell
 
     return sorted(rows, key=place)
 

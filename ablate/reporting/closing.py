@@ -10,6 +10,7 @@ from rich.console import Console
 
 from ablate.data.dataset import Data
 from ablate.metrics.evaluate import baselines, evaluate
+from ablate.reporting.ablation import Ablation
 from ablate.reporting.cells import CellRow, swept_rows
 from ablate.reporting.confirmed import confirmation
 from ablate.reporting.effects import Level
@@ -23,10 +24,15 @@ LEVELS = "ablate.levels"  # tag of the study's run
 SHOWN = ("train/total", "valid/elbo", "valid/probe_gap")
 
 
-def show(study: Study, result: Result, console: Console) -> None:
-    """Tables, failures, what waits, and how to go on."""
+def show(study: Study, result: Result, console: Console) -> tuple[str, ...]:
+    """Tables, failures, what waits, and how to go on; returns what is wrong with the design itself."""
+    faults: tuple[str, ...] = ()
     rows, question = rows_of(study, result), Question.of(study.plain())
-    if rows and not result.interrupted:
+    if rows and not result.interrupted and question.plan is not None:
+        its = Ablation.of(question, rows, result.given_up)
+        its.show(console)
+        faults = its.faults
+    elif rows and not result.interrupted:
         closing(console, question, rows, levels_from(result.levels))
     for line in result.failed:
         console.print(f"failed  {line}", markup=False, highlight=False, soft_wrap=True)
@@ -42,6 +48,7 @@ def show(study: Study, result: Result, console: Console) -> None:
         console.print(f"go on with: {command_to_resume(study)}", markup=False, soft_wrap=True)
     elif not result.ran:
         console.print("nothing was left to run: every cell is in the record")
+    return faults
 
 
 def command_to_resume(study: Study) -> str:
@@ -55,20 +62,24 @@ def command_to_resume(study: Study) -> str:
 def rows_of(study: Study, result: Result) -> list[CellRow]:
     """The rows of what a sweep holds in hand."""
     cells = [*result.found, *((cell, result.confirmed.get(cell.key)) for cell in result.cells)]
-    return swept_rows(Question.of(study.plain()), cells)
+    return swept_rows(Question.of(study.plain()), cells, result.reused)
 
 
 def leave(study: Study, result: Result, data: Data) -> list[dict[str, Any]]:
-    """Events for the study's run at the end of a sweep: the confirmation as a page, and the levels beside it."""
+    """Events for the study's run at the end of a sweep: its tables as files, and the levels beside a confirmation."""
+    if study.plan is not None:
+        its = Ablation.of(Question.of(study.plain()), rows_of(study, result), result.given_up)
+        files = {"effects.md": its.page(), "effects.csv": its.csv(), "effects.tex": its.latex()}
+        return [{"event": "text", "text": text, "file": name} for name, text in files.items()]
     if not result.cells:
         return []
     seeds = study.search.confirm.seeds if study.search and study.search.confirm else ()
     result.levels = measure_levels(study, data, seeds)
     question, rows = Question.of(study.plain()), rows_of(study, result)
-    its = confirmation(question, rows)
-    if its is None:
+    confirmed = confirmation(question, rows)
+    if confirmed is None:
         return []
-    page = confirmation_markdown(question, its, rows, levels_from(result.levels))
+    page = confirmation_markdown(question, confirmed, rows, levels_from(result.levels))
     return [
         {"event": "text", "text": page, "file": "confirm.md"},
         {"event": "tags", "tags": {LEVELS: json.dumps(result.levels, separators=(",", ":"))}},

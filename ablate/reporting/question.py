@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ablate.design.kept import restored
+from ablate.design.plan import Plan
 from ablate.records import text
 
 DEFAULT = "default"  # name of the configuration that all ranges' defaults make
@@ -23,10 +25,13 @@ class Question:
     top: int = 0  # 0: no confirmation
     seeds: tuple[int, ...] = ()  # of the confirmation
     baselines: tuple[str, ...] = ()
+    plan: Plan | None = None  # of an ablation
 
     @classmethod
     def of(cls, design: Mapping[str, Any]) -> "Question":
         """From a design as `Study.plain()` gives it and the study's run keeps it."""
+        if design.get("design"):
+            return cls.of_plan(design["name"], restored(design["design"], design["base"]))
         search = design.get("search") or {}
         confirm = search.get("confirm") or {}
         return cls(
@@ -41,6 +46,18 @@ class Question:
             baselines=tuple(design.get("baselines", {})) if confirm else (),
         )
 
+    @classmethod
+    def of_plan(cls, study: str, plan: Plan) -> "Question":
+        """Of an ablation: its leaves stand for the searched ones."""
+        leaves: dict[str, list[Any]] = {}
+        for component in plan.components:
+            for level in component.levels.values():
+                for path, value in level.items():
+                    known = leaves.setdefault(path, [])
+                    known += [] if text(value) in map(text, known) else [value]
+        space = {path: {"choice": its} for path, its in leaves.items()}
+        return cls(study, plan.design.metric, plan.design.mode, "design", space, plan=plan)
+
     @property
     def sign(self) -> int:
         """+1 where larger is better."""
@@ -48,7 +65,9 @@ class Question:
 
     @property
     def role(self) -> str:
-        """Role of the searched cells."""
+        """Role of the searched cells, or of those of a design."""
+        if self.plan is not None:
+            return "design"
         return "grid" if self.algorithm == "grid" else "search"
 
     @property
@@ -58,7 +77,9 @@ class Question:
 
     @property
     def planned(self) -> int:
-        """Number of searched cells: the trials asked for, or the points of the grid."""
+        """Number of searched cells: the trials asked for, the points of the grid, or arms x seeds."""
+        if self.plan is not None:
+            return self.plan.runs
         if self.trials is not None:
             return self.trials
         return math.prod(len(values(its)) for its in self.space.values())

@@ -1,15 +1,23 @@
 """A study's report from the record alone: works anywhere the record can be reached, finished or not."""
 
+import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablate.reporting.cells import CellRow, recorded_rows
+from rich.console import Console
+
+from ablate.reporting.ablation import Ablation
+from ablate.reporting.cells import CellRow, recorded_rows, write_csv
 from ablate.reporting.closing import LEVELS, levels_from
-from ablate.reporting.effects import Level
+from ablate.reporting.confirmed import confirmation
+from ablate.reporting.effects import Level, confirmation_table
+from ablate.reporting.latex import latex
 from ablate.reporting.question import Question
+from ablate.reporting.ranking import ranking_table
 from ablate.reporting.status import find
-from ablate.search.identity import unpack
+from ablate.reporting.terminal import closing
+from ablate.search.identity import GIVEN_UP, unpack
 from ablate.writer import deliver
 
 
@@ -20,6 +28,43 @@ class Recorded:
     question: Question
     rows: list[CellRow]
     levels: list[Level]
+    ablation: Ablation | None = None
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What is wrong with the design itself."""
+        return self.ablation.faults if self.ablation else ()
+
+    def show(self, console: Console) -> None:
+        """All tables on a terminal."""
+        if self.ablation:
+            self.ablation.show(console)
+        else:
+            closing(console, self.question, self.rows, self.levels)
+
+    def markdown(self) -> str:
+        """All tables as Markdown."""
+        if self.ablation:
+            return self.ablation.page()
+        out = io.StringIO()
+        closing(Console(force_terminal=False, file=out), self.question, self.rows, self.levels)
+        return out.getvalue()
+
+    def cells(self) -> str:
+        """All cells as CSV."""
+        return write_csv(self.question, self.rows)
+
+    def csv(self) -> str:
+        """The effects of an ablation as CSV, the cells of a search."""
+        return self.ablation.csv() if self.ablation else self.cells()
+
+    def latex(self) -> str:
+        """The effects of an ablation, the confirmation or the best trials of a search, for a paper."""
+        if self.ablation:
+            return self.ablation.latex()
+        its = confirmation(self.question, self.rows)
+        table = confirmation_table(self.question, its) if its else ranking_table(self.question, self.rows)
+        return latex(table, f"tab:{self.question.study.replace('_', '-')}")
 
 
 def recorded(folder: Path, study: str) -> Recorded:
@@ -29,5 +74,9 @@ def recorded(folder: Path, study: str) -> Recorded:
         deliver(record, folder / study / "spool", study)
         record, known = find(folder, study)
     question = Question.of(unpack(known.tags["ablate.design"]))
-    levels = json.loads(known.tags.get(LEVELS, "{}"))
-    return Recorded(question, recorded_rows(question, record.cells(), record.arms(study)), levels_from(levels))
+    levels = levels_from(json.loads(known.tags.get(LEVELS, "{}")))
+    rows = recorded_rows(question, record.cells(), record.arms(study))
+    if question.plan is None:
+        return Recorded(question, rows, levels)
+    given_up = json.loads(known.tags.get(GIVEN_UP, "[]"))
+    return Recorded(question, rows, levels, Ablation.of(question, rows, given_up))

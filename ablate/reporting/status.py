@@ -80,14 +80,18 @@ def from_record(record: Record, its: StudyRecord, folder: Path) -> Found:
         for c in cells
         if c.status == "complete" and "objective" in c.metrics and c.tags.get("ablate.role") != "confirm"
     ]
-    best = (max if mode == "max" else min)(done, key=lambda c: c.metrics["objective"], default=None)
+    best = (
+        None
+        if design.get("design")
+        else (max if mode == "max" else min)(done, key=lambda c: c.metrics["objective"], default=None)
+    )
     alive = lives(its)
     state = its.tags.get("ablate.status", "running")
     return {
         "study": its.name,
         "state": "running" if alive and its.status == "RUNNING" else ("interrupted" if state == "running" else state),
         "owner": its.owner if alive else "",
-        "metric": (search.get("metric") or [""])[0],
+        "metric": (search.get("metric") or [(design.get("design") or {}).get("metric", "")])[0],
         "cells": dict(sorted(counts.items())),
         "best": None if best is None else {"value": best.metrics["objective"], "name": best.name},
         "waiting_records": Spool.backlog(folder / its.name / "spool"),

@@ -21,11 +21,13 @@ def link(base: str, record: Record, question: Question) -> str:
 def state(question: Question) -> dict[str, object]:
     """The view: the study's seed runs, best first; model, searched leaves, seed, score and probes as columns."""
     params = ["model", *(short_path(path) for path in question.space), "seed"]
-    metrics = ["objective", *(f"valid/{name}" for name in PROBES if f"valid/{name}" != question.metric)]
+    design = question.plan is not None
+    first, split = (question.metric, question.metric.partition("/")[0]) if design else ("objective", "valid")
+    metrics = [first, *(f"{split}/{name}" for name in PROBES if f"{split}/{name}" != question.metric)]
     columns = [*(column("params", name) for name in params), *(column("metrics", name) for name in metrics)]
     return {
         "searchFilter": f"tags.`ablate.study` = '{question.study}' and tags.`ablate.kind` = 'seed'",
-        "orderByKey": column("metrics", "objective"),
+        "orderByKey": column("metrics", first),
         "orderByAsc": question.mode == "min",
         "selectedColumns": columns,
         "columnOrder": columns,

@@ -1,0 +1,228 @@
+"""What stands beside the effects of an ablation: cells, aliases, failures, ranks, looks, steps. None is a claim."""
+
+from collections.abc import Sequence
+
+from ablate.design.effects import Effects
+from ablate.design.failures import Seeds, by_level, discordant, mcnemar, outcomes, wilson
+from ablate.design.options import FACTORIAL
+from ablate.design.paired import summary
+from ablate.design.path import Walk
+from ablate.design.plan import Plan
+from ablate.reporting.arms import effect_text, places_of, score
+from ablate.reporting.cells import CellRow, finite
+from ablate.reporting.designed import Measured
+from ablate.reporting.effects import PROBES, mean_sd, value_text
+from ablate.reporting.numbers import decimals, fixed, p_text, percent, signed
+from ablate.reporting.table import Column, Table
+
+MANY = 12  # seeds above which their values are left to the CSV
+
+
+def aliases_table(plan: Plan) -> Table | None:
+    """Effects of a fraction that share a column; None where all are clear of each other up to two-way effects."""
+    pairs = plan.aliases()
+    if plan.fraction is None or not plan.fraction.words:
+        return None
+    kind = f"resolution {plan.fraction.resolution}, I = {plan.fraction.relation}"
+    names = ", ".join(f"{chr(ord('A') + i)} {its.name}" for i, its in enumerate(plan.components))
+    columns = (Column("letters"), Column("effects that cannot be told apart", wrap=True))
+    return Table("Aliases", columns, tuple(pairs), f"{kind}; {names}.")
+
+
+def cells_table(its: Effects, found: Measured) -> Table:
+    """Every arm of a factorial with its score; the values by seed where seeds are few."""
+    plan = found.plan
+    seeds = plan.seeds if len(plan.seeds) <= MANY else ()
+    columns = (
+        Column("arm", wrap=True),
+        Column("seeds", wrap=True),
+        Column("score"),
+        *(Column(f"seed {seed}", True, spare=1 + i) for i, seed in enumerate(seeds)),
+    )
+    rows = []
+    for arm in plan.arms:
+        values, failures = found.values.get(arm.name, {}), found.failures.get(arm.name, {})
+        by_seed = [value_text(values.get(seed), failures.get(seed, "")) for seed in seeds]
+        rows.append((arm.name, str(its.accounts[arm.name]), score(found, arm.name, None), *by_seed))
+    return Table(f"All arms: {plan.design.metric}", columns, tuple(rows), "Score = mean ± sd over seeds.")
+
+
+def simple_table(its: Effects, plan: Plan) -> Table | None:
+    """Leave-one-out and add-one-in effects that the cells of a factorial hold; None where there are none."""
+    if not its.beside:
+        return None
+    columns = (
+        Column("arm", wrap=True),
+        Column("against"),
+        Column("seeds"),
+        Column(f"effect [{percent(1 - plan.design.alpha)} CI]"),
+        Column("in seed sd", True, spare=1),
+    )
+    rows = tuple(
+        (
+            row.contrast,
+            row.minus,
+            f"{row.n_complete}/{row.n_planned}",
+            effect_text(row, places_of(row)),
+            signed(row.effect_sd, 2),
+        )
+        for row in its.beside
+    )
+    gaps = [f"{name} {signed(gap, decimals(its.seed_sd))}" for name, gap in its.gaps.items()]
+    text = "Unadjusted t-intervals of paired differences: not part of the claim."
+    if gaps:
+        text += (
+            " Leave-one-out loss minus add-one-in gain, which is twice the sum of a component's two-way effects: "
+            f"{', '.join(gaps)}."
+        )
+    return Table("From the same cells, one component at a time", columns, rows, text)
+
+
+def failures_table(its: Effects, found: Measured) -> Table | None:
+    """Arms of which seeds diverged or are missing, with rates; None if every cell finished."""
+    plan = found.plan
+    if not any(account.reasons for account in its.accounts.values()):
+        return None
+    lines = [
+        failure_line(arm.name, its.accounts[arm.name], compared(plan, found, arm.name))
+        for arm in plan.arms
+        if its.accounts[arm.name].reasons
+    ]
+    if plan.design.kind in FACTORIAL:
+        for component in plan.components:
+            arms_on = {arm.name for arm in plan.arms if component.name in arm.on}
+            on, off = by_level(its.accounts, arms_on)
+            lines += [failure_line(f"{component.name} on", on), failure_line(f"{component.name} off", off)]
+    columns = (
+        Column("arm", wrap=True),
+        Column("seeds", wrap=True),
+        Column("diverged [95 % CI]"),
+        Column("against the reference", wrap=True, spare=1),
+    )
+    text = (
+        "A diverged seed is an outcome of its arm; seeds lost for other reasons are missing. Effects are computed on "
+        "complete seeds: survivors flatter an arm that fails often."
+    )
+    return Table("Failures", columns, tuple(lines), text)
+
+
+def failure_line(name: str, account: Seeds, against: str = "") -> tuple[str, ...]:
+    """One arm, or all arms with a component on."""
+    interval = wilson(account.diverged, account.tried)
+    rate = f"{account.diverged}/{account.tried}"
+    shown = "" if interval is None else f" [{interval[0]:.2f}, {interval[1]:.2f}]"
+    return name, str(account), rate + shown, against
+
+
+def compared(plan: Plan, found: Measured, arm: str) -> str:
+    """Seeds on which only the arm or only the reference diverged, and the exact p that they fail alike."""
+    if plan.reference is None or arm == plan.reference:
+        return ""
+    mine, its = (outcomes(found.values.get(name, {}), found.failures.get(name, {})) for name in (arm, plan.reference))
+    only, other = discordant(mine, its)
+    return f"{only} : {other}, p {p_text(mcnemar(only, other))}" if only + other else ""
+
+
+def ranking_table(its: Effects, plan: Plan) -> Table | None:
+    """How often each arm would be first if the seeds were drawn again; None with fewer than 3 common seeds."""
+    if its.ranking is None:
+        return None
+    rows = tuple((arm.name, fixed(share, 2)) for arm, share in zip(plan.arms, its.ranking.p_first, strict=True))
+    text = (
+        f"Kendall's tau with the observed order: mean {fixed(its.ranking.tau_mean, 2)}, 5 % quantile "
+        f"{fixed(its.ranking.tau_low, 2)}. Not a test: of four equal arms one is first in 9 of 10 resamples in about "
+        "one study of 9."
+    )
+    return Table("Stability of the ranking", (Column("arm", wrap=True), Column("P(first)", True)), rows, text)
+
+
+def looks_table(its: Effects, plan: Plan) -> Table | None:
+    """What the looks of sequential seeds saw and decided; None for seeds that are fixed."""
+    if its.course is None:
+        return None
+    columns = (
+        Column("look", True),
+        Column("seeds", True),
+        Column("contrast", wrap=True),
+        Column("level", True),
+        Column("statistic", True, spare=2),
+        Column("boundary", True, spare=1),
+        Column("p seq.", True),
+        Column("decision", wrap=True),
+    )
+    rows = tuple(
+        (
+            str(line.look),
+            str(line.n),
+            line.contrast,
+            fixed(line.level, 4),
+            fixed(line.found.stat, 4),
+            fixed(line.found.boundary, 4),
+            p_text(line.found.p_seq),
+            line.decision,
+        )
+        for line in its.course.log
+    )
+    going = (
+        "" if its.course.next_look is None else f" The next look is at {plan.looks[its.course.next_look - 1]} seeds."
+    )
+    return Table("Looks", columns, rows, f"Statistic = |sum of the differences|.{going}")
+
+
+def probes_table(found: Measured, rows: Sequence[CellRow]) -> Table | None:
+    """Other metrics of the same split; None if no run has any."""
+    split, _, primary = found.plan.design.metric.partition("/")
+    mine = [row for row in rows if row.role == "design" and row.done]
+    names = [name for name in PROBES if name != primary and any(f"{split}/{name}" in row.values for row in mine)]
+    if not names:
+        return None
+    lines = []
+    for arm in dict.fromkeys(row.name for row in mine):
+        cells = [row for row in mine if row.name == arm]
+        values = {
+            name: [value for row in cells if (value := finite(row.values.get(f"{split}/{name}"))) is not None]
+            for name in names
+        }
+        lines.append((arm, *(mean_sd(summary(values[name])) for name in names)))
+    columns = (
+        Column("arm", wrap=True),
+        *(Column(name.replace("_", " "), True, spare=i) for i, name in enumerate(names)),
+    )
+    text = f"Mean ± sd over seeds on the {split} split: descriptive, not part of the claim."
+    return Table("Probes beside it", columns, tuple(lines), text)
+
+
+def path_table(its: Walk, plan: Plan) -> Table:
+    """The steps of a path."""
+    columns = (
+        Column("step", True),
+        Column("flipped"),
+        Column("on then", wrap=True, spare=1),
+        Column(plan.design.metric, True),
+        Column(f"gain [{percent(1 - plan.design.alpha)} CI]"),
+        Column("share of the gain", True, spare=2),
+    )
+    rows = []
+    for i, step in enumerate(its.steps, 1):
+        lo, hi = step.effect.lo, step.effect.hi
+        places = decimals(None if lo is None or hi is None else (hi - lo) / 2)
+        interval = "" if lo is None else f" [{signed(lo, places)}, {signed(hi, places)}]"
+        on = " ".join(its.name for its in plan.components if its.name in step.on)
+        share = "" if step.share is None else percent(round(step.share, 3))
+        rows.append((str(i), step.name, on, fixed(step.value, places), signed(step.gain, places) + interval, share))
+    state = f" Not finished: {its.stuck}." if its.stuck else "" if its.done else " Not finished."
+    text = (
+        f"{len(its.evaluated)} configurations; each step keeps the best of the remaining flips on the same seeds, so "
+        "gains flatter: no claim, confirm on fresh seeds. A path cannot see components that help only together."
+        f"{state}"
+    )
+    return Table("Path from all off to all on", columns, tuple(rows), text)
+
+
+def lenth_sentence(its: Effects) -> str:
+    """How far an effect of one seed must lie from 0 to be marked."""
+    if its.lenth is None:
+        return ""
+    places = decimals(its.lenth.sme)
+    one, every = fixed(its.lenth.me, places), fixed(its.lenth.sme, places)
+    return f"Lenth's margin of one effect is {one}, of all at once {every}; it presumes that most effects are 0."
