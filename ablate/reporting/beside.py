@@ -15,6 +15,7 @@ from ablate.reporting.effects import PROBES, mean_sd, value_text
 from ablate.reporting.numbers import decimals, fixed, p_text, percent, signed
 from ablate.reporting.table import Column, Table
 
+ROMAN = {3: "III", 4: "IV", 5: "V", 6: "VI", 7: "VII", 8: "VIII"}
 MANY = 12  # seeds above which their values are left to the CSV
 
 
@@ -23,7 +24,8 @@ def aliases_table(plan: Plan) -> Table | None:
     pairs = plan.aliases()
     if plan.fraction is None or not plan.fraction.words:
         return None
-    kind = f"resolution {plan.fraction.resolution}, I = {plan.fraction.relation}"
+    resolution = plan.fraction.resolution or 0
+    kind = f"Resolution {ROMAN.get(resolution, resolution)}, {plan.fraction.relation}"
     names = ", ".join(f"{chr(ord('A') + i)} {its.name}" for i, its in enumerate(plan.components))
     columns = (Column("letters"), Column("effects that cannot be told apart", wrap=True))
     return Table("Aliases", columns, tuple(pairs), f"{kind}; {names}.")
