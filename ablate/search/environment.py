@@ -12,6 +12,7 @@ SETTINGS = {  # before `import ray`; a user's own value wins
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
     "TUNE_WARN_THRESHOLD_S": "5",
+    "TUNE_FUNCTION_THREAD_TIMEOUT_S": "20",  # a stopped trial's step and clean-up, else its process is not used again
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     # Tune runs each trial of a reused process in a new thread, and glibc gives every thread a heap that it keeps (16 on
@@ -38,4 +39,6 @@ def prepare() -> None:
     for name in ("ray", "ray.tune", "ray.train"):
         logging.getLogger(name).setLevel(logging.ERROR)
     # Tune's own state, which nobody reads: where it cannot be saved (a full disk), Tune would print a traceback.
-    logging.getLogger("ray.tune.execution.experiment_state").setLevel(logging.CRITICAL)
+    # What Tune's controller logs as errors are trials that failed or processes not used again: the board tells those.
+    for name in ("experiment_state", "tune_controller"):
+        logging.getLogger(f"ray.tune.execution.{name}").setLevel(logging.CRITICAL)
