@@ -13,9 +13,9 @@ from train_faults.stage import Stage
 Make = Callable[..., Stage]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Every process started from here on finds the plugin of faulty.py."""
+    """Processes started by these tests find the plugin of faulty.py, and speak to Ray without a token."""
     site = tmp_path_factory.mktemp("site")
     installed = site / "faulty-1.dist-info"
     installed.mkdir()
@@ -25,11 +25,12 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
+        patch.setenv("RAY_AUTH_MODE", "disabled")  # whatever another test leaves in the home folder
         patch.setenv("PYTHONPATH", str(site), prepend=os.pathsep)
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cluster(plugin: None) -> Iterator[Any]:
     """Two CPUs, no dashboard."""
     from ray.cluster_utils import Cluster
