@@ -25,6 +25,7 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
+        patch.setenv("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # one process less per trial
         patch.setenv("RAY_AUTH_MODE", "disabled")  # whatever another test leaves in the home folder
         patch.setenv("PYTHONPATH", str(site), prepend=os.pathsep)
         yield
