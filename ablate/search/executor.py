@@ -81,29 +81,49 @@ class Executor:
         searcher: "AblateOptuna | None" = None,
         cells: list[dict[str, Any]] | None = None,
     ) -> None:
-        """One Tuner. Raises Interrupted if it ended before its plan."""
+        """One Tuner, another for trials that lost their process before they began. Raises Interrupted if cut short."""
+        recorder.on_full_disk = lambda: self.stop(recorder.full_disk or "disk full")
+        reuse = resources.workers == 1 or scheduler is None  # a trial that waits for Ray Train cannot be stopped
+        whole = self.run(recorder, samples, resources, reuse, scheduler, searcher, cells)
+        given = cells if searcher is None else [self.config(cell) for cell in searcher.cells.values()]
+        lost = [its for its in given or [] if its["cell"] not in recorder.outcomes]
+        if whole and lost and not recorder.running and not self.stop.reason:
+            self.board.say(
+                f"{len(lost)} trials lost their process before they began; they are run now, none stopped early"
+            )
+            whole = self.run(recorder, 1, resources, reuse=False, cells=lost)
+        ended = [out for out in recorder.outcomes.values() if out.status != "stopped"]
+        if not whole or recorder.running or self.stop.reason or len(ended) < len(given or []):
+            reason = self.stop.reason or "interrupted"
+            recorder.stop_running(reason)
+            self.result.full_disk = recorder.full_disk is not None
+            raise Interrupted(reason)
+
+    def run(
+        self,
+        recorder: Recorder,
+        samples: int,
+        resources: Resources,
+        reuse: bool,
+        scheduler: Any = None,
+        searcher: "AblateOptuna | None" = None,
+        cells: list[dict[str, Any]] | None = None,
+    ) -> bool:
+        """One Tuner; False if it was cut short."""
         from ablate.search.tuning import run_tuner
 
-        recorder.on_full_disk = lambda: self.stop(recorder.full_disk or "disk full")
-        whole = run_tuner(
+        return run_tuner(
             study=self.study.name,
             callbacks=[recorder, Janitor()],
             request=cluster.request(resources),
             concurrent=cluster.concurrency(resources),
             scratch=self.folder / "spool" / "ray",
             samples=samples,
-            reuse=resources.workers == 1 or scheduler is None,  # a trial that waits for Ray Train cannot be stopped
+            reuse=reuse,
             scheduler=scheduler,
             searcher=searcher,
             cells=cells,
         )
-        missing = samples if searcher is not None else len(cells or [])
-        ended = [out for out in recorder.outcomes.values() if out.status != "stopped"]
-        if not whole or recorder.running or self.stop.reason or (cells is not None and len(ended) < missing):
-            reason = self.stop.reason or "interrupted"
-            recorder.stop_running(reason)
-            self.result.full_disk = recorder.full_disk is not None
-            raise Interrupted(reason)
 
     def config(self, cell: Cell) -> dict[str, Any]:
         """What the trial process is told."""
