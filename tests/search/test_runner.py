@@ -35,6 +35,17 @@ def test_a_search_runs_its_trials_and_confirms_the_best(world: World) -> None:
     assert world.study_tags()["ablate.status"] == "complete" and result.backlog == 0
 
 
+@pytest.mark.parametrize("text", [STUDY, GRID])
+def test_trials_that_lose_their_process_before_they_begin_are_run_in_fresh_ones(world: World, text: str) -> None:
+    world.tune.lost = {"default"}
+    result = world.sweep(text)
+    first, again = world.tune.calls
+    assert first["reuse"] and not again["reuse"] and again["scheduler"] is None
+    assert [cell["name"] for cell in again["cells"]] == ["default"]
+    assert len(result.found) == 6 and not result.interrupted
+    assert [it.status for it in world.cells()] == ["complete"] * 6
+
+
 def test_addresses_come_first(world: World) -> None:
     world.sweep(GRID)
     lines = world.out.getvalue().splitlines()
