@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import json
 import os
 import re
 from collections import Counter
@@ -17,15 +18,18 @@ from ablate.cost import Cost, estimate
 from ablate.data.dataset import Data, load_data, prepared
 from ablate.data.items import BadItem, Dropped
 from ablate.errors import Mistake
+from ablate.outlook import Bill, Outlook, look_at, pulled
 from ablate.records import CellRecord, StudyRecord
 from ablate.registry import DATASETS, MODELS
 from ablate.search import cluster, identity
+from ablate.search.afford import check_budget, devices_of, remembered, timed
 from ablate.search.known import Known
 from ablate.search.plan import Planner, final, newest
 from ablate.search.runner import writable_folder
 from ablate.search.space import grid
 from ablate.study import Study
 from ablate.tracking import Record
+from ablate.training.alike import check_alike, check_arms, check_steps
 from ablate.training.measures import check_measures
 from ablate.trial import Trial
 
@@ -51,11 +55,14 @@ class Plan:
     where: str = "this machine"
     cost: Cost | None = None
     unknown_cost: str = ""  # why there is none
+    outlook: Outlook | None = None  # of an ablation
 
     @property
     def searched(self) -> int:
-        """Cells of the search."""
+        """Cells of the search or of the design."""
         search = self.study.search
+        if self.study.plan is not None:
+            return self.study.plan.runs
         if search is None:
             return 1
         return self.study.points or 0 if search.algorithm == "grid" else search.trials or 0
@@ -71,14 +78,23 @@ class Plan:
         """Cells of the confirmation, at most."""
         return self.arms * len(seeds(self.study))
 
+    @property
+    def wall(self) -> float | None:
+        """Seconds from start to end; None where they are unknown."""
+        if self.outlook is not None:
+            return self.outlook.bill.wall if self.outlook.bill else None
+        return self.cost.wall if self.cost else None
+
     def settled(self) -> tuple[int, int]:
         """(cells of the search, cells of the confirmation) that need not be run again."""
         if not self.cells:
             return 0, 0
+        if self.outlook is not None:
+            return self.outlook.settled, 0
         if self.data is None:
             mine = newest(its for its in self.cells if its.study == self.study.name)
             roles = Counter(its.tags.get("ablate.role") for its in mine.values() if final(its))
-            return roles["search"] + roles["grid"], roles["confirm"]
+            return roles["search"] + roles["grid"] + roles["design"], roles["confirm"]
         known = Known(Planner(self.study, self.data.digest), self.cells, self.linked)
         return searched_before(self.study, known), confirmed_before(self.study, known)
 
@@ -113,7 +129,7 @@ def examine(study: Study, probe: bool = True, address: str | None = None, cpus: 
         plan.data = attempt(lambda: load_data((base.name, base.options)))
     if plan.data is not None:
         for trial in (study.base, *study.baselines.values()):
-            attempt(partial(check_measures, trial, plan.data, study.search.metric if study.search else ()))
+            attempt(partial(check_measures, trial, plan.data, study.judged))
     readable = len(plan.mistakes) == before
     fits = attempt(lambda: trials_at_once(study, address, cpus))
     plan.fits, plan.at_once = fits is not None, fits or 1
@@ -121,11 +137,44 @@ def examine(study: Study, probe: bool = True, address: str | None = None, cpus: 
     frame = attempt(lambda: frame_of(study, plan.data)) if readable else None
     if frame is not None:
         plan.parameters = attempt(lambda: count_parameters(study, frame)) or {}
+        if study.plan is not None:
+            attempt(lambda: check_built(study, frame, plan.data))
     plan.unknown_cost = no_probe(plan, probe)
-    if not plan.unknown_cost and plan.data is not None:
+    if study.plan is not None and plan.data is not None:
+        attempt(lambda: look_ahead(plan, probe))
+    elif not plan.unknown_cost and plan.data is not None:
         searched, confirmed = plan.left()
         plan.cost = estimate(study, plan.data, searched, confirmed / max(1, plan.arms), plan.at_once)
     return plan
+
+
+def check_built(study: Study, frame: tuple[int, ...], data: Data | None) -> None:
+    """Raise Mistake for arms of a design that do not suit the data, or that build the same."""
+    assert study.plan is not None
+    if data is not None:
+        check_arms(study.plan, study.base, data)
+    else:
+        check_alike(study.plan, study.base, lambda _: frame)
+
+
+def look_ahead(plan: Plan, probe: bool) -> None:
+    """What an ablation would run, could show and costs. Raises Mistake for arms that train the same."""
+    study, data = plan.study, plan.data
+    assert data is not None
+    assert study.plan is not None
+    cells = plan.cells or []
+    known = Known(Planner(study, data.digest), cells, plan.linked)
+    plan.outlook = its = look_at(study, known)
+    if plan.mistakes:
+        return
+    if probe:
+        check_steps(study.plan, study.base, data)
+        its.pulls = pulled(study, data)
+    seconds = timed(study, data) if probe else remembered(study, known, cells)
+    if seconds:
+        left = dict.fromkeys(its.left, 0) if plan.complete else its.left
+        its.bill = Bill.of(left, seconds, devices_of(study), plan.at_once, measured=probe)
+        check_budget(study, left, seconds)
 
 
 def no_probe(plan: Plan, probe: bool) -> str:
@@ -178,7 +227,10 @@ def count_parameters(study: Study, frame: tuple[int, ...]) -> dict[str, list[int
 
 
 def corners(study: Study, trial: Trial) -> list[Trial]:
-    """The default configuration with the ends of the model's ranges in it."""
+    """The default configuration with the ends of the model's ranges in it; of a design one per model of its arms."""
+    if study.plan is not None and trial is study.base:
+        arms = {json.dumps(its.plain()["model"]): its for its in map(study.arm, (arm.name for arm in study.plan.arms))}
+        return list(arms.values())[:CORNERS]
     paths = [path for path in study.space if path.startswith("model.")] if trial is study.base else []
     points = itertools.islice(itertools.product(*(study.space[path].ends() for path in paths)), CORNERS)
     return [trial.replace(dict(zip(paths, values, strict=True))) for values in points] if paths else []
@@ -225,13 +277,17 @@ def refuse(plan: Plan, budget: str | None) -> None:
     """Raise Mistake for everything that is wrong, a cost above the budget included."""
     mistakes = list(plan.mistakes)
     if budget is not None:
-        allowed = seconds(budget)
-        if plan.cost is None:
+        allowed, wall = seconds(budget), plan.wall
+        if wall is None:
             mistakes.append(f"--budget {budget} cannot be checked: the cost is unknown ({plan.unknown_cost})")
-        elif plan.cost.wall > allowed:
-            mistakes.append(
-                f"the study takes about {duration(plan.cost.wall)} on {plan.where}, more than --budget {budget}; lower "
+        elif wall > allowed:
+            less = (
                 "search.trials, train.epochs or search.confirm.seeds"
+                if plan.study.search
+                else "design.seeds or train.epochs"
+            )
+            mistakes.append(
+                f"the study takes about {duration(wall)} on {plan.where}, more than --budget {budget}; lower {less}"
             )
     if mistakes:
         raise Mistake(*dict.fromkeys(mistakes))

@@ -37,7 +37,7 @@ ORDER = """
     delivery lock
     writer
     search
-    cost
+    cost outlook
     check
     reporting
     garbage

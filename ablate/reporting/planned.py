@@ -5,10 +5,11 @@ from rich.text import Text
 
 from ablate.check import Plan, duration, seeds
 from ablate.cost import Cost
+from ablate.reporting import outlook
 from ablate.reporting.numbers import seeds_text
 from ablate.study import Study
 
-LABEL = 12  # characters of the first column
+LABEL = 13  # characters of the first column
 
 
 def show(plan: Plan, console: Console) -> None:
@@ -21,21 +22,25 @@ def show(plan: Plan, console: Console) -> None:
 def lines(plan: Plan) -> list[tuple[str, str]]:
     """(label, text) in the order of interest."""
     study = plan.study
+    designed = outlook.lines(plan) if study.plan is not None else []
     rows = [
         ("study", asked(study)),
         ("space", space(study)),
-        ("trials", trials(plan)),
+        *(designed or [("trials", trials(plan))]),
         ("record", record(plan)),
         ("data", data(plan)),
         ("model", model(plan)),
         ("machine", machine(plan)),
         ("cost", cost(plan)),
     ]
-    return [row for row in rows if row[1]] + [("warning", its) for its in study.warnings]
+    cautions = [*study.warnings, *(outlook.cautions(plan) if study.plan is not None else ())]
+    return [row for row in rows if row[1]] + [("warning", its) for its in cautions]
 
 
 def asked(study: Study) -> str:
     """Name, algorithm and what is searched for."""
+    if study.design is not None:
+        return study.name
     if study.search is None:
         return f"{study.name}: one configuration, no search"
     wanted = ", ".join(
@@ -75,6 +80,8 @@ def record(plan: Plan) -> str:
         return "none yet"
     if plan.complete:
         return "this very study is in it, complete"
+    if plan.study.plan is not None:
+        return "" if plan.outlook else f"{plan.settled()[0]} cells of this study are in it"
     searched, confirmed = plan.settled()
     if not searched + confirmed:
         return f"nothing of this study among {len(plan.cells)} cells"
@@ -102,7 +109,8 @@ def model(plan: Plan) -> str:
         return ""
     texts = []
     for name, (default, *ends) in plan.parameters.items():
-        span = f" ({min(ends):,} to {max(ends):,} over the space)" if len(set(ends)) > 1 else ""
+        over = "arms" if plan.study.plan is not None else "space"
+        span = f" ({min(ends):,} to {max(ends):,} over the {over})" if len(set(ends)) > 1 else ""
         texts.append(f"{name} {default:,} parameters{span}")
     return "; ".join(texts)
 
@@ -118,6 +126,8 @@ def machine(plan: Plan) -> str:
 
 def cost(plan: Plan) -> str:
     """The estimate, or why there is none."""
+    if plan.study.plan is not None:
+        return outlook.cost(plan)
     its = plan.cost
     if its is None:
         return f"unknown: {plan.unknown_cost}"

@@ -17,6 +17,7 @@ from ablate.errors import Mistake
 from ablate.lock import Lock
 from ablate.records import now
 from ablate.search import cluster, identity
+from ablate.search.afford import check_first_look
 from ablate.search.designed import Designed
 from ablate.search.events import provenance
 from ablate.search.executor import Executor
@@ -87,6 +88,7 @@ def begin(study: Study, flags: Flags, console: Console, leave: Leave) -> Result:
         if known is not None and not flags.fresh:
             identity.check_same(study, known)
             study = identity.as_planned(study, known)
+        check_first_look(study, data, partial(known_cells, study, data, record, flags))
         return Sweep(study, flags, console, folder, record, lock, leave, data).run()
 
 
@@ -150,6 +152,13 @@ def address(study: Study) -> str:
 def work(executor: Executor) -> Phases | Designed:
     """What a study does: a search with its confirmation, or an ablation."""
     return Phases(executor) if executor.study.search is not None else Designed(executor)
+
+
+def known_cells(study: Study, data: Data, record: Record, flags: Flags) -> Known:
+    """What the record has of a study; nothing counts with `--fresh`."""
+    if flags.fresh:
+        return Known(Planner(study, data.digest), [])
+    return Known(Planner(study, data.digest), record.cells(), record.arms(study.name), flags.retry_failed)
 
 
 class Sweep:

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,17 +30,27 @@ FROM_BASE = ("add_one_in", "cumulative", "path")  # kinds that begin with everyt
 
 def check_arms(plan: Plan, base: Trial, data: Data) -> None:
     """Raise Mistake for arms that do not suit their data, and for two that build the same model and objective."""
+
+    def frame(trial: Trial) -> tuple[int, ...]:
+        mine = data_of(trial, base, data)
+        check_values(trial, mine)
+        return mine.frame
+
+    check_alike(plan, base, frame)
+
+
+def check_alike(plan: Plan, base: Trial, frame: Callable[[Trial], tuple[int, ...]]) -> None:
+    """The same for frames as `frame` gives them for the configuration of an arm; it may raise Mistake too."""
     sentences: list[str] = []
     prints: dict[str, str] = {}
-    built: dict[str, list[Parameter]] = {}  # per model and frame
+    built: dict[str, list[Parameter]] = {}  # per data, model and reconstruction
     for arm in plan.arms:
         trial = base.replace(arm.leaves)
-        plain, mine = trial.plain(), data_of(trial, base, data)
+        plain = trial.plain()
         key = json.dumps([plain["data"], plain["model"], plain["loss"].get("recon")])
         try:
             if key not in built:
-                check_values(trial, mine)
-                built[key] = parameters(trial, mine.frame)
+                built[key] = parameters(trial, frame(trial))
         except Mistake as error:
             sentences += [f"design: arm {arm.name!r}: {its}" for its in error.sentences]
             continue
