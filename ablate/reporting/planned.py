@@ -81,7 +81,8 @@ def record(plan: Plan) -> str:
     if plan.complete:
         return "this very study is in it, complete"
     if plan.study.plan is not None:
-        return "" if plan.outlook else f"{plan.settled()[0]} cells of this study are in it"
+        count = plan.settled()[0]
+        return "" if plan.outlook else f"{count or 'no'} cells of this study are in it"
     searched, confirmed = plan.settled()
     if not searched + confirmed:
         return f"nothing of this study among {len(plan.cells)} cells"
