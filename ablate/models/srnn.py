@@ -58,7 +58,7 @@ class SRNNOptions:
 
 @MODELS("srnn", options=SRNNOptions, latents={"z": "dynamic"}, decoder=True, autoregressive=True)
 class SRNN(nn.Module):
-    """Stochastic recurrent network (Fraccaro et al. 2016, arXiv 1605.07571).
+    """Stochastic recurrent network, codes in a Markov chain (Fraccaro et al. 2016, arXiv 1605.07571).
 
     h = LSTM(e(x_{t-1})), g = LSTM(e([h_t, x_t])) from the last frame to the first. q(z_t | g_t, z_{t-1}),
     p(z_t | h_t, z_{t-1}), p(x_t | z_t, h_t), z_0 = 0. Both LSTMs and g's part of the posterior leave the loop over z.

@@ -58,7 +58,7 @@ class STORNOptions:
 
 @MODELS("storn", options=STORNOptions, latents={"z": "dynamic"}, decoder=True, autoregressive=True)
 class STORN(nn.Module):
-    """Stochastic recurrent network (Bayer and Osendorfer 2014, arXiv 1411.7610).
+    """Stochastic recurrent network, independent codes (Bayer and Osendorfer 2014, arXiv 1411.7610).
 
     p(z_t) = N(0, I), p(x_t | x_{<t}, z_{<=t}) by h = LSTM([e(z_t), e(x_{t-1})]); q(z_t | x_{<=t}) by an LSTM on e(x_t).
     The encoder reads x_t, as in the review of Girin et al. (arXiv 2008.12595); the paper's reads x_{t-1}. Both LSTMs
