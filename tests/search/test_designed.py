@@ -7,6 +7,7 @@ import pytest
 from toys import DESIGN, toys
 
 from ablate.errors import Mistake
+from ablate.search import afford
 from ablate.search.identity import unpack
 from ablate.search.plan import Planner
 
@@ -166,6 +167,8 @@ def test_clear_arms_stop_at_the_first_look_and_open_ones_get_more_seeds(world: W
 
 def test_the_budget_ends_contested_arms(world: World, monkeypatch: Any) -> None:
     scores(world, monkeypatch, {})
+    seconds = {"full": 36.0, "no_scc": 36.0, "no_inference": 36.0}
+    monkeypatch.setattr(afford, "timed", lambda study, data: seconds)  # .01 h each
     text = SEQUENTIAL.replace("step: 4", "step: 4, budget: {cpu_hours: 0.25}")  # of .01 h each
     result = world.sweep(text)
     assert result.given_up == ["no_scc", "no_inference"] and len(world.tune.calls) == 1
