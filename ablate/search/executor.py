@@ -1,12 +1,13 @@
 """Lists of cells through Tune: what the record has already is taken from it, the rest is run and told."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablate.data.dataset import Data
 from ablate.records import now
 from ablate.search import cluster
-from ablate.search.callbacks import Janitor, Recorder
 from ablate.search.events import compact, opening
 from ablate.search.known import LINKED, Known
 from ablate.search.plan import Cell, Outcome, cell_config, once
@@ -17,7 +18,8 @@ from ablate.study import Study
 from ablate.tracking import Record
 from ablate.trial import Resources
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # imported where they are needed: a study with nothing left to run needs no Ray
+    from ablate.search.callbacks import Recorder
     from ablate.search.searcher import AblateOptuna
 
 
@@ -78,7 +80,7 @@ class Executor:
         samples: int,
         resources: Resources,
         scheduler: Any = None,
-        searcher: "AblateOptuna | None" = None,
+        searcher: AblateOptuna | None = None,
         cells: list[dict[str, Any]] | None = None,
     ) -> None:
         """One Tuner, another for trials that lost their process before they began. Raises Interrupted if cut short."""
@@ -106,10 +108,11 @@ class Executor:
         resources: Resources,
         reuse: bool,
         scheduler: Any = None,
-        searcher: "AblateOptuna | None" = None,
+        searcher: AblateOptuna | None = None,
         cells: list[dict[str, Any]] | None = None,
     ) -> bool:
         """One Tuner; False if it was cut short."""
+        from ablate.search.callbacks import Janitor
         from ablate.search.tuning import run_tuner
 
         return run_tuner(
@@ -131,6 +134,8 @@ class Executor:
 
     def recorder(self) -> Recorder:
         """A fresh callback over the same spool and board."""
+        from ablate.search.callbacks import Recorder
+
         return Recorder(self.spool, lambda cell: opening(cell, self.data), self.board)
 
     def collect(self, recorder: Recorder) -> None:

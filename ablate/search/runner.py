@@ -1,5 +1,7 @@
 """A study from its file to its last record: plan against the record, run what remains, confirm, close."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import signal
@@ -7,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from rich.console import Console
@@ -24,7 +26,6 @@ from ablate.search.executor import Executor
 from ablate.search.failures import DISK_FULL, full_disk
 from ablate.search.interrupts import as_interrupt, handling
 from ablate.search.known import Known
-from ablate.search.phases import Phases
 from ablate.search.plan import Planner, latest_attempts
 from ablate.search.progress import Board
 from ablate.search.result import Interrupted, Result, Stop
@@ -34,6 +35,9 @@ from ablate.tracking import Record, away, first_line
 from ablate.training.alike import check_arms
 from ablate.training.measures import check_measures
 from ablate.writer import Writer, deliver
+
+if TYPE_CHECKING:
+    from ablate.search.phases import Phases
 
 DRAIN_S = float(os.environ.get("ABLATE_DRAIN", "60"))  # how long the end of a sweep waits for MLflow
 STOPPED_DRAIN_S = 4.0  # the same after Ctrl-C: who stops a sweep does not wait for long
@@ -150,8 +154,12 @@ def address(study: Study) -> str:
 
 
 def work(executor: Executor) -> Phases | Designed:
-    """What a study does: a search with its confirmation, or an ablation."""
-    return Phases(executor) if executor.study.search is not None else Designed(executor)
+    """What a study does: an ablation, or a search with its confirmation (which alone needs Ray to be looked at)."""
+    if executor.study.search is None:
+        return Designed(executor)
+    from ablate.search.phases import Phases
+
+    return Phases(executor)
 
 
 def known_cells(study: Study, data: Data, record: Record, flags: Flags) -> Known:

@@ -169,7 +169,7 @@ def test_the_budget_ends_contested_arms(world: World, monkeypatch: Any) -> None:
     scores(world, monkeypatch, {})
     seconds = {"full": 36.0, "no_scc": 36.0, "no_inference": 36.0}
     monkeypatch.setattr(afford, "timed", lambda study, data: seconds)  # .01 h each
-    text = SEQUENTIAL.replace("step: 4", "step: 4, budget: {cpu_hours: 0.25}")  # of .01 h each
+    text = SEQUENTIAL.replace("step: 4", "step: 4, budget: {cpu_hours: 0.25}")
     result = world.sweep(text)
     assert result.given_up == ["no_scc", "no_inference"] and len(world.tune.calls) == 1
     assert world.study_tags()["ablate.given_up"] == '["no_scc", "no_inference"]'
@@ -178,6 +178,13 @@ def test_the_budget_ends_contested_arms(world: World, monkeypatch: Any) -> None:
     assert more.given_up == [] and {seed for seed, _ in ran(world)} == set(
         range(len(world.cells()) // 3 - len(ran(world)) // 3, 12)
     )
+
+
+def test_a_budget_below_the_first_look_starts_nothing(world: World, monkeypatch: Any) -> None:
+    monkeypatch.setattr(afford, "timed", lambda study, data: {"full": 36.0, "no_scc": 36.0, "no_inference": 36.0})
+    with pytest.raises(Mistake, match=r"first look, at 8 seeds, takes about 0\.24 cpu_hours, more than the 0\.2 of"):
+        world.sweep(SEQUENTIAL.replace("step: 4", "step: 4, budget: {cpu_hours: 0.2}"))
+    assert world.started == 0 and world.record.study("toy") is None
 
 
 def test_a_path_flips_one_component_at_a_time(world: World, monkeypatch: Any) -> None:
