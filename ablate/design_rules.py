@@ -43,7 +43,7 @@ def design_broken(facts: Facts) -> Broken:
     """Every rule that the design section breaks, components aside."""
     if facts.document.get(("design",)) is None:
         return
-    for rule in (alone, fixed, judged):
+    for rule in (alone, fixed, judged, tuned):
         yield from rule(facts)
 
 
@@ -63,6 +63,12 @@ def fixed(facts: Facts) -> Broken:
             f"{dotted(place)} holds a range, but a design has no search; name its values in design.components "
             "(kind: grid takes any number), or its range in design.retune.space",
         )
+
+
+def tuned(facts: Facts) -> Broken:
+    """Arms of a path are found on the way."""
+    if facts.design is not None and facts.design.kind == "path" and facts.design.retune is not None:
+        yield ("design", "retune"), "design.retune tunes arms that are known beforehand, and a path finds its own"
 
 
 def judged(facts: Facts) -> Broken:

@@ -69,7 +69,8 @@ def look_at(study: Study, known: Known) -> Outlook:
         its.reused += cell.key not in known.mine
         record = known.mine.get(cell.key) or known.others.get(cell.key)
         devices.add(record.tags.get("ablate.device", "") if record else "")
-        found.setdefault(cell.name, {})[cell.seed] = value_of(study, out)
+        if cell.role == "design":
+            found.setdefault(cell.name, {})[cell.seed] = value_of(study, out)
     its.devices = tuple(sorted(devices - {""}))
     its.pilot = pilot_of(study, found)
     return its

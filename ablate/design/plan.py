@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ablate.design.arms import Arm, Contrast
-from ablate.design.components import Component, changed, resolve, same
+from ablate.design.components import ON, Component, changed, resolve, same
 from ablate.design.fraction import Fraction, letters
 from ablate.design.kinds import layout
 from ablate.design.options import FACTORIAL, Design, Sequential
@@ -161,8 +161,11 @@ def refused_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[
 
 
 def tunable(space: Iterable[str], arm: Arm, components: Sequence[Component]) -> list[str]:
-    """The leaves of a retune's space that matter in an arm: not those of its components, nor of a term that is off."""
-    own = [path for its in components for path in its.paths]
+    """The leaves of a retune's space that matter in an arm: not of components that it lacks, nor of a term that is off.
+
+    The weight of a term that is on is tuned like any other leaf; a component of a grid is never tuned.
+    """
+    own = [path for its in components if arm.levels[its.name] != ON for path in its.paths]
     off = [
         path.removesuffix("weight")
         for path, value in arm.leaves.items()

@@ -22,6 +22,7 @@ from ablate.reporting.beside import (
     path_table,
     probes_table,
     ranking_table,
+    retuned_table,
     simple_table,
 )
 from ablate.reporting.cells import CellRow
@@ -71,6 +72,7 @@ class Ablation:
             factorial = plan.design.kind in FACTORIAL
             tables = [
                 aliases_table(plan),
+                retuned_table(plan, self.rows),
                 effects_table(its, self.found),
                 failures_table(its, self.found),
                 simple_table(its, plan),

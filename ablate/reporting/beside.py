@@ -8,6 +8,7 @@ from ablate.design.options import FACTORIAL
 from ablate.design.paired import summary
 from ablate.design.path import Walk
 from ablate.design.plan import Plan
+from ablate.records import text
 from ablate.reporting.arms import effect_text, places_of, score
 from ablate.reporting.cells import CellRow, finite
 from ablate.reporting.designed import Measured
@@ -71,13 +72,13 @@ def simple_table(its: Effects, plan: Plan) -> Table | None:
         for row in its.beside
     )
     gaps = [f"{name} {signed(gap, decimals(its.seed_sd))}" for name, gap in its.gaps.items()]
-    text = "Unadjusted t-intervals of paired differences: not part of the claim."
+    words = "Unadjusted t-intervals of paired differences: not part of the claim."
     if gaps:
-        text += (
+        words += (
             " Leave-one-out loss minus add-one-in gain, which is twice the sum of a component's two-way effects: "
             f"{', '.join(gaps)}."
         )
-    return Table("From the same cells, one component at a time", columns, rows, text)
+    return Table("From the same cells, one component at a time", columns, rows, words)
 
 
 def failures_table(its: Effects, found: Measured) -> Table | None:
@@ -101,11 +102,11 @@ def failures_table(its: Effects, found: Measured) -> Table | None:
         Column("diverged [95 % CI]"),
         Column("against the reference", wrap=True, spare=1),
     )
-    text = (
+    words = (
         "A diverged seed is an outcome of its arm; seeds lost for other reasons are missing. Effects are computed on "
         "complete seeds: survivors flatter an arm that fails often."
     )
-    return Table("Failures", columns, tuple(lines), text)
+    return Table("Failures", columns, tuple(lines), words)
 
 
 def failure_line(name: str, account: Seeds, against: str = "") -> tuple[str, ...]:
@@ -130,12 +131,12 @@ def ranking_table(its: Effects, plan: Plan) -> Table | None:
     if its.ranking is None:
         return None
     rows = tuple((arm.name, fixed(share, 2)) for arm, share in zip(plan.arms, its.ranking.p_first, strict=True))
-    text = (
+    words = (
         f"Kendall's tau with the observed order: mean {fixed(its.ranking.tau_mean, 2)}, 5 % quantile "
         f"{fixed(its.ranking.tau_low, 2)}. Not a test: of four equal arms one is first in 9 of 10 resamples in about "
         "one study of 9."
     )
-    return Table("Stability of the ranking", (Column("arm", wrap=True), Column("P(first)", True)), rows, text)
+    return Table("Stability of the ranking", (Column("arm", wrap=True), Column("P(first)", True)), rows, words)
 
 
 def looks_table(its: Effects, plan: Plan) -> Table | None:
@@ -190,8 +191,32 @@ def probes_table(found: Measured, rows: Sequence[CellRow]) -> Table | None:
         Column("arm", wrap=True),
         *(Column(name.replace("_", " "), True, spare=i) for i, name in enumerate(names)),
     )
-    text = f"Mean ± sd over seeds on the {split} split: descriptive, not part of the claim."
-    return Table("Probes beside it", columns, tuple(lines), text)
+    words = f"Mean ± sd over seeds on the {split} split: descriptive, not part of the claim."
+    return Table("Probes beside it", columns, tuple(lines), words)
+
+
+def retuned_table(plan: Plan, rows: Sequence[CellRow]) -> Table | None:
+    """What the search inside each arm chose; None where arms were not tuned."""
+    if plan.design.retune is None:
+        return None
+    space = list(plan.design.retune.space)
+    lines = []
+    for arm in plan.arms:
+        chosen = next((row.point for row in rows if row.role == "design" and row.name == arm.name), {})
+        scores = [row.objective for row in rows if row.role == "retune" and row.name == arm.name and row.done]
+        best = [score for score in scores if score is not None]
+        top = (max if plan.design.mode == "max" else min)(best, default=None)
+        values = (text(chosen[path]) if path in chosen else "" for path in space)
+        lines.append((arm.name, str(len(best)), *values, fixed(top, 4)))
+    metric = "valid/" + plan.design.metric.partition("/")[2]
+    columns = (
+        Column("arm", wrap=True),
+        Column("trials", True, spare=1),
+        *(Column(path, True) for path in space),
+        Column(metric, True),
+    )
+    words = "The same points were tried in every arm, on a seed that the effects do not use."
+    return Table("Tuned inside each arm", columns, tuple(lines), words)
 
 
 def path_table(its: Walk, plan: Plan) -> Table:
@@ -213,12 +238,12 @@ def path_table(its: Walk, plan: Plan) -> Table:
         share = "" if step.share is None else percent(round(step.share, 3))
         rows.append((str(i), step.name, on, fixed(step.value, places), signed(step.gain, places) + interval, share))
     state = f" Not finished: {its.stuck}." if its.stuck else "" if its.done else " Not finished."
-    text = (
+    words = (
         f"{len(its.evaluated)} configurations; each step keeps the best of the remaining flips on the same seeds, so "
         "gains flatter: no claim, confirm on fresh seeds. A path cannot see components that help only together."
         f"{state}"
     )
-    return Table("Path from all off to all on", columns, tuple(rows), text)
+    return Table("Path from all off to all on", columns, tuple(rows), words)
 
 
 def lenth_sentence(its: Effects) -> str:

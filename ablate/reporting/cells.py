@@ -14,7 +14,7 @@ from ablate.reporting.numbers import plain_number
 from ablate.reporting.question import Question
 from ablate.search.plan import SHORT, Cell, Outcome, newest
 
-ROLES = ("search", "grid", "confirm", "design")
+ROLES = ("search", "grid", "confirm", "retune", "design")
 FIXED = ("study", "role", "name", "signature", "seed")
 ENDED = ("status", "failure", "epochs", "best_epoch")
 LINK = "ablate.run."  # + seed: tag of a configuration's run that names the run of a seed
@@ -25,7 +25,7 @@ class CellRow:
     """One configuration on one seed, as a table shows it."""
 
     study: str
-    role: str  # search, grid, confirm or design
+    role: str  # search, grid, confirm, retune or design
     name: str  # of the configuration
     signature: str  # 64 hex
     seed: int
@@ -173,6 +173,8 @@ def _row(question: Question, its: CellRecord, arm: StudyRecord | None) -> CellRo
     role = its.tags.get("ablate.role", question.role)
     if reused:
         role = "confirm" if its.seed in question.seeds else question.role
+        if question.plan is not None and its.seed not in question.plan.seeds:
+            role = "retune"
     point = json.loads(arm.tags["ablate.point"]) if arm and "ablate.point" in arm.tags else its.point
     return CellRow(
         study=question.study,

@@ -68,10 +68,12 @@ def cells(checked: Checked, plan: Plan) -> str:
         text = f"at most {1 + k * (k + 1) // 2} configurations x {seeds}"
         return text + (f"; {its.settled} of its two ends in the record" if its and its.settled else "")
     text = f"{len(plan.arms)} arms x {most}{seeds} = {plan.runs}"
+    if plan.design.retune is not None:
+        text += f", after at most {plan.design.retune.trials} trials that tune each arm"
     if its is None:
         return text
     others = f" ({its.reused} run by other studies)" if its.reused else ""
-    return f"{text}; {its.settled} in the record{others}, {plan.runs - its.settled} to run"
+    return f"{text}; {its.settled} in the record{others}, {sum(its.left.values())} to run"
 
 
 def decides(plan: Plan) -> str:

@@ -55,7 +55,9 @@ class Question:
                 for path, value in level.items():
                     known = leaves.setdefault(path, [])
                     known += [] if text(value) in map(text, known) else [value]
-        space = {path: {"choice": its} for path, its in leaves.items()}
+        space: dict[str, dict[str, Any]] = {path: {"choice": its} for path, its in leaves.items()}
+        if plan.design.retune is not None:
+            space |= {path: its for path, its in plan.design.retune.space.items() if path not in space}
         return cls(study, plan.design.metric, plan.design.mode, "design", space, plan=plan)
 
     @property

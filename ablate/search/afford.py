@@ -8,6 +8,7 @@ from ablate.data.dataset import Data
 from ablate.design.options import Budget, Sequential
 from ablate.errors import Mistake
 from ablate.records import CellRecord
+from ablate.search import retune
 from ablate.search.designed import SECONDS, hours
 from ablate.search.known import Known
 from ablate.search.plan import Cell
@@ -20,8 +21,15 @@ TIMED = 16  # configurations of different shape that are timed; others are charg
 
 
 def planned_cells(study: Study, known: Known) -> list[Cell]:
-    """All cells of a design; of a path those of its two ends."""
+    """All cells of a design, tuned arms as far as they are known; of a path those of its two ends."""
     assert study.plan is not None
+    if study.plan.design.retune is not None:
+        first = retune.cells(study, known.planner)
+        arms = retune.winners(study, [(cell, known.settled(cell)) for cell in first])
+        seeds = [
+            known.planner.designed(arms[arm.name], seed, False) for seed in study.plan.seeds for arm in study.plan.arms
+        ]
+        return [*first, *seeds]
     return [known.planner.designed(arm, seed, False) for seed in study.plan.seeds for arm in study.plan.arms]
 
 

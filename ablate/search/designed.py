@@ -10,6 +10,7 @@ from ablate.design.options import Budget, Sequential
 from ablate.design.path import walk
 from ablate.design.plan import Plan
 from ablate.design.sequential import Course, cells_to_run, within_budget
+from ablate.search import retune
 from ablate.search.executor import Executor
 from ablate.search.plan import Cell, Outcome, once, primary
 
@@ -76,13 +77,16 @@ class Designed:
         self.executor, self.study, self.plan = executor, study, study.plan
         self.planner, self.found = executor.planner, Found(study.plan)
         self.dry = False  # only look at what the record has
+        self.arms = {arm.name: arm for arm in self.plan.arms}
+        self.tried: list[tuple[Cell, Outcome | None]] = []  # of the search inside the arms
 
     def run(self) -> None:
         """Run what the record lacks of the plan."""
         try:
             self.all_cells()
         finally:
-            self.executor.result.found = [(cell, out) for cell, out in self.found.pairs() if out is not None]
+            pairs = [*self.tried, *self.found.pairs()]
+            self.executor.result.found = [(cell, out) for cell, out in pairs if out is not None]
             names = [its.name for its in self.plan.contrasts]
             self.executor.result.given_up = [name for name in names if name in self.found.given_up]
 
@@ -94,28 +98,42 @@ class Designed:
         except Incomplete:
             return True
         finally:
-            self.dry, self.found = False, Found(self.plan)
+            self.dry, self.found, self.tried = False, Found(self.plan), []
         return False
 
     def all_cells(self) -> None:
         """By the kind of the design and of its seeds."""
+        if self.plan.design.retune is not None:
+            self.retune()
         if self.plan.design.kind == "path":
             self.run_path()
         elif isinstance(self.plan.design.seeds, Sequential):
             self.run_looks(self.plan.design.seeds.budget)
         else:
-            self.run_cells((arm, seed) for seed in self.plan.seeds for arm in self.plan.arms)
+            self.run_cells((arm, seed) for seed in self.plan.seeds for arm in self.arms.values())
+
+    def retune(self) -> None:
+        """Search inside every arm; from then on an arm is its best point."""
+        cells = retune.cells(self.study, self.planner)
+        done = self.ended("retune", cells)
+        self.tried = [(cell, done.get(cell.key)) for cell in cells]
+        self.arms = retune.winners(self.study, self.tried)
+
+    def ended(self, title: str, cells: list[Cell]) -> dict[str, Outcome]:
+        """How cells ended; those that the record lacks are run first. Raises Incomplete where nothing is to be run."""
+        if not self.dry:
+            return self.executor.run_list(title, cells, self.study.resources)
+        done = self.executor.settled(once(cells))
+        if any(cell.key not in done for cell in cells):
+            raise Incomplete
+        return done
 
     def run_cells(self, places: Iterable[tuple[Arm, int]], title: str = "design") -> None:
         """Arms on seeds, in this order; an interrupted list holds complete pairs."""
         first = self.plan.seeds[0]
         cells = [self.planner.designed(arm, seed, pictures=seed == first) for arm, seed in places]
         self.found.add(cells, self.executor.settled(once(cells)))
-        if self.dry:
-            if any(cell.key not in self.found.outcomes for cell in cells):
-                raise Incomplete
-            return
-        self.found.add(cells, self.executor.run_list(title, cells, self.study.resources))
+        self.found.add(cells, self.ended(title, cells))
 
     def run_looks(self, budget: Budget | None) -> None:
         """Seed after seed for the contrasts that are not decided, from look to look."""
@@ -126,7 +144,7 @@ class Designed:
             names = self.affordable(now, arms, seeds, budget)
             batch = cells_to_run(names, arms, seeds, self.found.done)
             if batch:
-                self.run_cells(((plan.arm(name), seed) for name, seed in batch), f"look {now.next_look}")
+                self.run_cells(((self.arms[name], seed) for name, seed in batch), f"look {now.next_look}")
 
     def look(self) -> Course:
         """What the looks have decided from what is there."""

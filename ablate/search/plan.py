@@ -1,5 +1,6 @@
 """Cells: what a study runs, how each is addressed, and what is known about it already."""
 
+import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -26,7 +27,7 @@ class Cell:
     signature: str  # of the configuration, 64 hex
     key: str  # cell key, 64 hex
     name: str  # of the configuration: how it differs from the study's default
-    role: str  # search, grid, confirm or design
+    role: str  # search, grid, confirm, design or retune
     point: Point = field(default_factory=dict)  # the searched leaves
     test: bool = False  # score the test split at the end
     pictures: bool = False  # leave pictures and sounds
@@ -69,7 +70,7 @@ class Planner:
     def __init__(self, study: Study, data_digest: str, attempts: Mapping[str, int] = MappingProxyType({})):
         """`attempts`: which attempt is meant, by cell key; the first for all others."""
         self.study, self.data_digest, self.attempts = study, data_digest, attempts
-        self._arms: dict[str, tuple[Trial, str]] = {}  # of a design, with their signatures
+        self._arms: dict[str, tuple[Trial, str]] = {}  # of a design, by their leaves, with their signatures
 
     def searched(self, point: Point, role: str = "search") -> Cell:
         """The cell of a point of the space, on the study's own seed."""
@@ -84,24 +85,24 @@ class Planner:
         """A replicate of an arm; scored on the test split where the design's metric is one of that split."""
         design = self.study.design
         assert design is not None
-        if arm.name not in self._arms:
+        return self._of_arm(arm, seed, "design", design.metric.startswith("test/"), pictures, design.metric)
+
+    def retuned(self, arm: Arm, seed: int) -> Cell:
+        """A trial of the search inside an arm."""
+        return self._of_arm(arm, seed, "retune")
+
+    def _of_arm(
+        self, arm: Arm, seed: int, role: str, test: bool = False, pictures: bool = False, metric: str = ""
+    ) -> Cell:
+        leaves = json.dumps(arm.leaves, sort_keys=True)
+        if leaves not in self._arms:
             trial = self.study.base.replace(arm.leaves)
-            self._arms[arm.name] = trial, signature(trial)
-        trial, its = self._arms[arm.name]
+            self._arms[leaves] = trial, signature(trial)
+        trial, its = self._arms[leaves]
         trial = replace(trial, train=replace(trial.train, seed=seed))
         key = cell_key(trial, self.data_digest, its)
-        return Cell(
-            trial,
-            its,
-            key,
-            arm.name,
-            "design",
-            arm.leaves,
-            test=design.metric.startswith("test/"),
-            pictures=pictures,
-            attempt=self.attempts.get(key, 1),
-            metric=design.metric,
-        )
+        attempt = self.attempts.get(key, 1)
+        return Cell(trial, its, key, arm.name, role, arm.leaves, test, pictures, attempt, metric)
 
     def _cell(
         self, trial: Trial, name: str, role: str, point: Point, test: bool = False, pictures: bool = False

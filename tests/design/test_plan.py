@@ -235,7 +235,7 @@ def test_retuning_leaves_out_what_an_arm_lacks():
     its = planned("leave_one_out", NAMES[:2])
     space = ["loss.beta", "loss.scc.weight", "loss.scc.options.margin", "loss.cyclic.options.margin", "train.lr"]
     assert tunable(space, its.arm("full"), its.components) == [
-        *("loss.beta", "loss.scc.options.margin", "loss.cyclic.options.margin", "train.lr")
+        *("loss.beta", "loss.scc.weight", "loss.scc.options.margin", "loss.cyclic.options.margin", "train.lr")
     ]
     assert tunable(space, its.arm("no_scc"), its.components) == ["loss.beta", "loss.cyclic.options.margin", "train.lr"]
 
