@@ -108,7 +108,9 @@ def overrides(settings: list[str], extend: int, file: Path) -> list[str]:
 
     search = load_study(file, settings).search
     if search is None or search.trials is None:
-        raise Mistake("--extend adds trials to a search with a number of trials; this study has none")
+        raise Mistake(
+            "--extend adds trials to a search that has a number of them; a design gets seeds by --set design.seeds=N"
+        )
     return [*settings, f"search.trials={search.trials + extend}"]
 
 
