@@ -129,7 +129,8 @@ def examine(study: Study, probe: bool = True, address: str | None = None, cpus: 
         plan.data = attempt(lambda: load_data((base.name, base.options)))
     if plan.data is not None:
         for trial in (study.base, *study.baselines.values()):
-            attempt(partial(check_measures, trial, plan.data, study.judged))
+            key, metrics = study.measured
+            attempt(partial(check_measures, trial, plan.data, metrics, key))
     readable = len(plan.mistakes) == before
     fits = attempt(lambda: trials_at_once(study, address, cpus))
     plan.fits, plan.at_once = fits is not None, fits or 1

@@ -118,6 +118,13 @@ class Study:
         return self.search.metric if self.search is not None else ()
 
     @property
+    def measured(self) -> tuple[str, tuple[str, ...]]:
+        """(key of the file that names them, metrics that the data must define)."""
+        if self.design is not None:
+            return "design.metric", tuple(dict.fromkeys((*self.judged, self.design.metric)))
+        return "search.metric", self.judged
+
+    @property
     def mode(self) -> str:
         """Whether more of the first of them is better: max or min."""
         if self.design is not None:

@@ -168,6 +168,13 @@ def test_arms_that_build_or_train_the_same_are_mistakes(
     assert "no_margin" in examine(load_study(file, sets), probe=False).mistakes[0]
 
 
+def test_a_metric_that_the_data_do_not_define(file: Path) -> None:
+    """Clips of one speaker each: five are too few for the halves of a probe."""
+    plan = examine(prepared(file, "data.utterances=[20, 10, 2]"), probe=False)
+    (sentence,) = plan.mistakes
+    assert sentence.startswith("design.metric test/probe_gap is not defined on the test split of simvowels (factors: ")
+
+
 def test_a_budget_that_does_not_reach_the_first_look(file: Path, fast: None) -> None:
     sequential = "design.seeds={max: 15, budget: {cpu_hours: %s}}"
     enough = examine(prepared(file, sequential % 1))

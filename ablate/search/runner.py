@@ -110,7 +110,8 @@ def usable_data(study: Study) -> Data:
     base = study.base
     data = load_data((base.data.name, base.data.options), progress=True)
     for trial in (base, *study.baselines.values()):
-        check_measures(trial, data, study.judged)
+        key, metrics = study.measured
+        check_measures(trial, data, metrics, key)
     if study.plan is not None:
         check_arms(study.plan, base, data)
     return data

@@ -12,23 +12,26 @@ from ablate.training.step import build_terms
 from ablate.training.validation import likelihood
 from ablate.trial import Trial
 
+NAMES = {"valid": "validation", "test": "test"}
 LOOKED_AT = 64  # validation windows whose range is checked
 
 
-def check_measures(trial: Trial, data: Data, metrics: Iterable[str]) -> None:
+def check_measures(trial: Trial, data: Data, metrics: Iterable[str], key: str = "search.metric") -> None:
     """Raise Mistake if the model cannot take the frames or the likelihood the values, or the data lack a metric."""
     with torch.device("meta"):
         MODELS[trial.model.name].make(data.frame, trial.model.options)
     build_terms(trial.loss)
     check_values(trial, data)
-    measured = baselines(data, "valid")
-    for metric in metrics:
-        name = metric.removeprefix("valid/")
+    chosen = list(metrics)
+    splits = {name: baselines(data, name) for name in dict.fromkeys(its.partition("/")[0] for its in chosen)}
+    for metric in chosen:
+        split, _, name = metric.partition("/")
+        measured = splits[split]
         if name not in measured and name in of_codes():
-            known = ", ".join(f"valid/{its}" for its in measured)
+            known = ", ".join(f"{split}/{its}" for its in measured)
             raise Mistake(
-                f"search.metric {metric} is not defined on the validation split of {trial.data.name} "
-                f"(factors: {factors(data)}); select on one of {known or 'valid/r2'}"
+                f"{key} {metric} is not defined on the {NAMES[split]} split of {trial.data.name} "
+                f"(factors: {factors(data)}); take one of {known or f'{split}/r2'}"
             )
 
 
