@@ -117,12 +117,13 @@ def overrides(settings: list[str], extend: int, file: Path) -> list[str]:
 def run_sweep(study: Any, address: str | None, cpus: float | None, retry_failed: bool, fresh: bool) -> None:
     """Sweep, then the closing tables and the exit code."""
     from ablate.reporting.closing import leave, show
+    from ablate.reporting.planned import tell
     from ablate.search.runner import Flags
     from ablate.search.runner import sweep as run
 
     if study.search is None and study.design is None:
         raise Mistake(f"{study.source}: there is no `search` and no `design`; `ablate train` runs one configuration")
-    result = run(study, Flags(address, cpus, retry_failed, fresh), console, leave)
+    result = run(study, Flags(address, cpus, retry_failed, fresh), console, leave, tell)
     faults = show(study, result, console)
     raise typer.Exit(exit_code(result) or (FAILED if faults else DONE))
 

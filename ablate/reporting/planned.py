@@ -14,9 +14,20 @@ LABEL = 13  # characters of the first column
 
 def show(plan: Plan, console: Console) -> None:
     """Print the plan, warnings last."""
-    for label, text in lines(plan):
+    draw(lines(plan), console)
+
+
+def draw(rows: list[tuple[str, str]], console: Console) -> None:
+    """A line per row, its label in front."""
+    for label, text in rows:
         head = Text(label.ljust(LABEL), style="yellow" if label == "warning" else "bold")
         console.print(head + Text(text, style="not bold"), soft_wrap=True, highlight=False)
+
+
+def tell(study: Study, console: Console) -> None:
+    """The plan of an ablation, as far as it is known without a look at anything: a sweep says it before it starts."""
+    if study.plan is not None:
+        draw(outlook.lines(Plan(study)), console)
 
 
 def lines(plan: Plan) -> list[tuple[str, str]]:

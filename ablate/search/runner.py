@@ -55,16 +55,19 @@ class Flags:
 
 # What a complete sweep leaves on the study's run, as events.
 Leave = Callable[[Study, Result, Data], list[dict[str, Any]]]
+Tell = Callable[[Study, Console], None]  # says the plan, once the addresses are said
 
 
-def sweep(study: Study, flags: Flags, console: Console, leave: Leave = lambda *_: []) -> Result:
+def sweep(
+    study: Study, flags: Flags, console: Console, leave: Leave = lambda *_: [], tell: Tell = lambda *_: None
+) -> Result:
     """Run a study to its end, or to Ctrl-C or SIGTERM, wherever it stands then.
 
     Raises Mistake for what the user must change first; nothing has been started then.
     """
     with handling(signal.SIGTERM, as_interrupt):
         try:
-            return begin(study, flags, console, leave)
+            return begin(study, flags, console, leave, tell)
         except KeyboardInterrupt:  # before anything was recorded, or again while the sweep was closed
             return Result(interrupted="interrupted")
         except Exception as error:
@@ -76,12 +79,13 @@ def sweep(study: Study, flags: Flags, console: Console, leave: Leave = lambda *_
             ) from error
 
 
-def begin(study: Study, flags: Flags, console: Console, leave: Leave) -> Result:
+def begin(study: Study, flags: Flags, console: Console, leave: Leave, tell: Tell) -> Result:
     """Data, folder, record and lock, then the sweep."""
     sentence = study.resources.fits(cluster.local_totals(flags.cpus)) if flags.address is None else None
     if sentence:
         raise Mistake(sentence)
     announce(study, console)
+    tell(study, console)
     writable_folder(study)
     data = usable_data(study)  # before anything is written
     folder = study_folder(study)
