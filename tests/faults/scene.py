@@ -33,6 +33,7 @@ search: {{algorithm: grid, metric: valid/probe_gap, mode: max}}
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "ABLATE_RETRY_WAITS": "0",
+    "ABLATE_DASHBOARD": "0",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
     "COLUMNS": "200",
 }
@@ -122,6 +123,7 @@ class Scene:
         self.folder, self.runs = folder, folder / "runs"
         self.study = self.runs / NAME
         self.commands: list[Running] = []
+        self.seen: list[psutil.Process] = []  # processes that a test wants to see ended
         self.environment = os.environ | ENVIRONMENT | {"XDG_CACHE_HOME": str(folder / "cache")} | environment
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "study.yaml").write_text(study)

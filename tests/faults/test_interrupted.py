@@ -45,6 +45,7 @@ def test_stopped_three_ways_and_resumed_it_gives_the_table_of_the_one_left_alone
         steps = its.steps(tags["run"])["objective"]
         damaged = Path(tags["ablate.checkpoint"]).parent == cell
         assert sorted(set(steps) if damaged else steps) == list(range(1, EPOCHS + 1))
+    nothing_left(its)
 
 
 def refuses_another(its: Scene, sweep: Running) -> None:
@@ -88,7 +89,7 @@ def assert_stops(its: Scene, sweep: Running, stop: Callable[[], None], why: str)
     assert {tags["ablate.status"] for tags in before} <= {"complete"}
     assert (cell["status"], cell["ablate.status"], cell["ablate.failure"]) == ("KILLED", "stopped", "stopped")
     assert not list((its.study / "spool").glob("*.jsonl")), "records are left in the spool"
-    until(lambda: not any(map(alive, family)), "the end of Ray's processes", 60)
+    its.seen += family
 
 
 def busy() -> float:
@@ -109,17 +110,17 @@ def test_ctrl_c_at_the_edges_of_a_sweep(scene: Make, reference: Reference) -> No
     its = scene()
     starting = its.sweep()
     starting.until(lambda: child(starting, "gcs_server"), "Ray to start")
-    ends_well(starting, [signal.SIGTERM], "go on with: ablate sweep study.yaml")
+    ends_well(its, starting, [signal.SIGTERM], "go on with: ablate sweep study.yaml")
     assert not (its.study / "study.yaml").exists() and its.tags("study") == []
 
     twice = its.sweep()
     twice.until(lambda: its.now_training(2), "epoch 2")
-    ends_well(twice, [signal.SIGINT, signal.SIGINT], RESUME)
+    ends_well(its, twice, [signal.SIGINT, signal.SIGINT], RESUME)
     assert [cell["ablate.status"] for cell in its.tags()] == ["stopped"]
 
     drawing = its.resume()
     drawing.until(lambda: "[3/3] complete" in drawing.output, "the last trial")
-    ends_well(drawing, [signal.SIGINT], RESUME)
+    ends_well(its, drawing, [signal.SIGINT], RESUME)
     assert [study["ablate.status"] for study in its.tags("study")] == ["stopped"]
 
     last = its.resume()
@@ -129,6 +130,7 @@ def test_ctrl_c_at_the_edges_of_a_sweep(scene: Make, reference: Reference) -> No
     best = [tags for tags in its.tags() if tags.get("ablate.best")]
     assert len(best) == 1
     assert list((its.runs / "artifacts" / best[0]["run"]).rglob("swap*.wav")), "the best trial was not drawn"
+    nothing_left(its)
 
 
 def test_ctrl_c_of_a_terminal_while_data_are_prepared(scene: Make, tmp_path: Path) -> None:
@@ -157,12 +159,16 @@ def child(sweep: Running, words: str) -> bool:
     return False
 
 
-def ends_well(sweep: Running, signals: list[int], how: str) -> None:
-    """These signals end it with 130, the line `how` and no traceback; no process of it is left."""
-    family = sweep.family()
+def ends_well(its: Scene, sweep: Running, signals: list[int], how: str) -> None:
+    """These signals end it with 130, the line `how` and no traceback."""
+    its.seen += sweep.family()
     for number in signals:
         sweep.signal(number)
-    family += sweep.family()
+    its.seen += sweep.family()
     assert sweep.end(60) == 130, sweep.output
     assert how in sweep.output and "Traceback" not in sweep.output, sweep.output
-    until(lambda: not any(map(alive, family)), "the end of Ray's processes", 60)
+
+
+def nothing_left(its: Scene) -> None:
+    """The processes of all the sweeps that were stopped have ended."""
+    until(lambda: not any(map(alive, its.seen)), "the end of Ray's processes", 60)

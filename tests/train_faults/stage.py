@@ -35,7 +35,7 @@ class Stage:
         its = {"search": GRID, "epochs": EPOCHS, "workers": 2, "cpus": 1} | options
         its["fault"] = f"log: {self.log}, {its['fault']}"
         text = STUDY.format(name=NAME, journal=self.journal, **its)
-        self.scene = Scene(folder / "scene", migrated, text, ABLATE_RECORD_WAIT="5")
+        self.scene = Scene(folder / "scene", migrated, text, ABLATE_RECORD_WAIT="5", ABLATE_DASHBOARD="1")
         self.epochs = its["epochs"]
         self.sweep: Running | None = None
 
