@@ -64,3 +64,8 @@ def short(value: Any) -> str:
 def shorten(name: str) -> str:
     """At most LENGTH characters."""
     return name if len(name) <= LENGTH else name[: LENGTH - 1] + "…"
+
+
+def group_prefix(key: str, sweep: str) -> str:
+    """How the names of a cell's placement groups begin, in one sweep's attempts at it."""
+    return f"{key}-{sweep[:8]}-"

@@ -9,13 +9,14 @@ from typing import Any
 
 from ray.tune import Callback
 
+from ablate.naming import group_prefix
 from ablate.records import now
 from ablate.search.failures import full_disk
 from ablate.search.lost import of_host_memory
 from ablate.search.plan import Outcome, address
 from ablate.search.progress import Board
 from ablate.spool import Spool
-from ablate.training.cell import ARTIFACTS, GROUP
+from ablate.training.cell import ARTIFACTS
 
 Result = dict[str, Any]
 OWN = ("objective", "best_epoch")  # keys of a report that are values, besides those with a slash
@@ -138,11 +139,15 @@ class Recorder(Callback):
 class Janitor(Callback):
     """Removes the placement groups of Train runs whose controller died without doing so; needs nothing but the GCS.
 
-    It knows the groups from the reports, and from a file that rank 0 leaves in the cell's folder before its first one.
+    It knows them by their names, or from the reports.
     """
 
     def __init__(self) -> None:
         self.groups: dict[str, set[str]] = {}
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Once more before a trial starts again: a dying controller may just have made a group."""
+        self._clean(trial)
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
@@ -168,17 +173,13 @@ class Janitor(Callback):
         from ray.util import placement_group_table, remove_placement_group
         from ray.util.placement_group import PlacementGroup
 
-        for group in self.groups.pop(trial.trial_id, set()) | begun(trial):
-            its = PlacementGroup(PlacementGroupID.from_hex(group))
-            if placement_group_table(its).get("state") not in (None, "REMOVED"):
-                remove_placement_group(its)
-
-
-def begun(trial: Any) -> set[str]:
-    """The placement group that a trial may not have reported yet."""
-    cell = trial.config.get("cell", {})
-    noted = read(str(Path(cell["folder"]) / GROUP)) if "folder" in cell else ""
-    return {noted} if noted else set()
+        cell = trial.config["cell"]
+        if cell["trial"]["resources"]["workers"] == 1:
+            return
+        known, prefix = self.groups.pop(trial.trial_id, set()), group_prefix(cell["key"], cell["sweep"])
+        for group, its in placement_group_table().items():
+            if its["state"] != "REMOVED" and (group in known or its["name"].startswith(prefix)):
+                remove_placement_group(PlacementGroup(PlacementGroupID.from_hex(group)))
 
 
 def read(path: str | None) -> str:

@@ -26,7 +26,6 @@ from ablate.trial import Trial
 
 log = logging.getLogger(__name__)
 ARTIFACTS = "artifacts"  # what a trial leaves for the record, inside its checkpoint folder
-GROUP = "group"  # file there that names the placement group of several workers
 
 
 def run_cell(

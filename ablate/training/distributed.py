@@ -6,7 +6,7 @@ only a worker needs is imported there.
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -16,8 +16,14 @@ import ray.train.torch
 import ray.util
 from ray.train import ControllerError, FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError
+from ray.train.v2._internal.execution.callback import WorkerGroupCallback
+from ray.train.v2._internal.execution.worker_group import worker_group as worker_groups
 from ray.tune.integration.ray_train import TuneReportCallback
+from ray.util.placement_group import placement_group
+
+from ablate.naming import group_prefix
 
 if TYPE_CHECKING:
     from torch import nn
@@ -53,7 +59,7 @@ def make_trainer(config: dict[str, Any]) -> TorchTrainer:
     """
     resources = config["trial"]["resources"]
     gpus = resources["gpus_per_worker"]
-    return TorchTrainer(
+    return Trainer(
         worker,
         train_loop_config=config,
         torch_config=TorchConfig(backend="nccl" if gpus else "gloo", timeout_s=COLLECTIVE_TIMEOUT_S),
@@ -63,12 +69,36 @@ def make_trainer(config: dict[str, Any]) -> TorchTrainer:
         run_config=RunConfig(
             name=f"{config['key']}-{uuid4().hex[:6]}",
             storage_path=config["scratch"],
-            callbacks=[TuneReportCallback()],  # type: ignore[list-item]
+            callbacks=[TuneReportCallback(), GroupName(group_prefix(config["key"], config["sweep"]))],  # type: ignore[list-item]
             failure_config=FailureConfig(  # type: ignore[call-arg]
                 max_failures=0, controller_failure_limit=GROUP_RETRIES, max_preemption_failures=GROUP_RETRIES
             ),
         ),
     )
+
+
+class Trainer(TorchTrainer):
+    """TorchTrainer without Ray's own cleaner of placement groups, whose work the janitor of the sweep process does.
+
+    The cleaner is one process more per trial, and asks the dashboard: where there is none, the end of every trial waits
+    12 s for it (Ray 2.60).
+    """
+
+    def _create_default_callbacks(self) -> list[Any]:
+        its = super()._create_default_callbacks()  # type: ignore[misc]
+        return [one for one in its if not isinstance(one, PlacementGroupCleanerCallback)]
+
+
+class GroupName(WorkerGroupCallback):
+    """Gives the placement groups of the workers names, which Ray Train does not: the janitor knows them by these."""
+
+    def __init__(self, prefix: str):
+        self.prefix, self.made = prefix, 0
+
+    def before_worker_group_start(self, worker_group_context: Any) -> None:
+        """In Train's controller, which makes the group next."""
+        worker_groups.placement_group = partial(placement_group, name=f"{self.prefix}{self.made}")
+        self.made += 1
 
 
 def of_one_worker(resources: dict[str, Any]) -> dict[str, float]:
@@ -79,12 +109,10 @@ def of_one_worker(resources: dict[str, Any]) -> dict[str, float]:
 
 def worker(config: dict[str, Any]) -> None:
     """What every rank does; raises freely. Reports carry the placement group, for the janitor to remove."""
-    from ablate.training.cell import GROUP, run_cell
+    from ablate.training.cell import run_cell
 
     group = ray.util.get_current_placement_group().id.hex()  # type: ignore[union-attr]
     context = ray.train.get_context()
-    if context.get_world_rank() == 0:
-        (Path(config["folder"]) / GROUP).write_text(group)
     run_cell(
         config,
         lambda report: ray.train.report(report | {"pg_id": group}),

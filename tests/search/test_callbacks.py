@@ -253,30 +253,44 @@ def test_tune_has_nothing_to_pickle(scene: Scene) -> None:
 A, B, C, D = (digit * 36 for digit in "abcd")  # ids of placement groups
 
 
+@pytest.fixture
+def groups(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, str]]:
+    """Placement groups of a cluster, by id."""
+    table: dict[str, dict[str, str]] = {}
+    monkeypatch.setattr(ray.util, "placement_group_table", lambda: table)
+    monkeypatch.setattr(ray.util, "remove_placement_group", lambda its: table[its.id.hex()].update(state="REMOVED"))
+    return table
+
+
+def of_workers(trial_id: str, key: str = "abc-s0", workers: int = 2) -> Any:
+    """A trial of several workers."""
+    return tune_trial({"key": key, "sweep": "0123456789", "trial": {"resources": {"workers": workers}}}, trial_id)
+
+
 @pytest.mark.parametrize("ending", ["on_trial_complete", "on_trial_error", "on_trial_recover"])
-def test_the_janitor_removes_what_a_trial_leaves(monkeypatch: pytest.MonkeyPatch, ending: str) -> None:
-    states = {A: {"state": "CREATED"}, B: {"state": "REMOVED"}, C: {}, D: {"state": "PENDING"}}
-    removed: list[str] = []
-    monkeypatch.setattr(ray.util, "placement_group_table", lambda its: states[its.id.hex()])
-    monkeypatch.setattr(ray.util, "remove_placement_group", lambda its: removed.append(its.id.hex()))
-    its, trial, other = Janitor(), tune_trial({}, "one"), tune_trial({}, "other")
-    for group in (A, A, B, C):
+def test_the_janitor_removes_what_a_trial_leaves(groups: dict[str, dict[str, str]], ending: str) -> None:
+    groups |= {A: {"state": "CREATED", "name": ""}, B: {"state": "CREATED", "name": ""}}
+    its, trial, other = Janitor(), of_workers("one"), of_workers("other", "def-s0")
+    for group in (A, A, C):  # C is unknown to the cluster
         its.on_trial_result(0, [], trial, {"pg_id": group})
     its.on_trial_result(0, [], trial, {"epoch": 1})
-    its.on_trial_result(0, [], other, {"pg_id": D})
+    its.on_trial_result(0, [], other, {"pg_id": B})
     getattr(its, ending)(0, [], trial)
-    assert removed == [A]
-    getattr(its, ending)(0, [], trial)
-    assert removed == [A] and its.groups == {"other": {D}}
+    assert {group: its["state"] for group, its in groups.items()} == {A: "REMOVED", B: "CREATED"}
+    assert its.groups == {"other": {B}}
 
 
-def test_the_janitor_finds_a_group_that_was_never_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    removed: list[str] = []
-    monkeypatch.setattr(ray.util, "placement_group_table", lambda its: {"state": "CREATED"})
-    monkeypatch.setattr(ray.util, "remove_placement_group", lambda its: removed.append(its.id.hex()))
-    trial = tune_trial({"folder": str(tmp_path)}, "one")
-    Janitor().on_trial_recover(0, [], trial)
-    assert removed == []
-    (tmp_path / "group").write_text(A)
-    Janitor().on_trial_recover(0, [], trial)
-    assert removed == [A]
+@pytest.mark.parametrize("moment", ["on_trial_complete", "on_trial_error", "on_trial_recover", "on_trial_start"])
+def test_the_janitor_knows_by_its_name_a_group_that_was_never_reported(
+    groups: dict[str, dict[str, str]], moment: str
+) -> None:
+    names = {A: "abc-s0-01234567-0", B: "abc-s0-99999999-0", C: "abc-s01-01234567-0", D: "abc-s0-01234567-1"}
+    groups |= {group: {"state": "PENDING", "name": name} for group, name in names.items()}
+    getattr(Janitor(), moment)(0, [], of_workers("one"))
+    assert [group for group, its in groups.items() if its["state"] == "REMOVED"] == [A, D]
+
+
+def test_a_trial_of_one_worker_leaves_no_group(groups: dict[str, dict[str, str]]) -> None:
+    groups[A] = {"state": "CREATED", "name": "abc-s0-01234567-0"}
+    Janitor().on_trial_recover(0, [], of_workers("one", workers=1))
+    assert groups[A]["state"] == "CREATED"

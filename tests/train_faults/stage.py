@@ -111,10 +111,11 @@ class Stage:
             assert all(found in (once, [self.epochs]) for found in steps.values()), steps
             assert tags["status"] == "FINISHED" and steps["objective"] == once
 
-    def groups(self) -> dict[str, str]:
-        """State of every placement group of the cluster."""
+    def groups(self) -> list[str]:
+        """Names of the placement groups of workers that the cluster holds."""
         assert self.cluster is not None
-        return states(self.cluster)
+        table = self.cluster.global_state.placement_group_table().values()
+        return [its["name"] for its in table if its["name"] and its["state"] != "REMOVED"]
 
 
 def states(cluster: "Cluster") -> dict[str, str]:

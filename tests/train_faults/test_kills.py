@@ -32,7 +32,6 @@ def test_a_trial_survives_the_death_of_either_worker(stage: Make, cluster: Any) 
 
 def kill_the_trial(its: Stage) -> None:
     """SIGKILL the trial process of the first cell in its third epoch or later; the rest of the study must follow."""
-    its.start()
     its.until(lambda: its.reached(3), "epoch 3")
     first = its.cell()
     assert first is not None
@@ -45,8 +44,14 @@ def kill_the_trial(its: Stage) -> None:
 
 
 def test_a_trial_survives_the_death_of_its_own_process_without_a_dashboard(stage: Make, cluster: Any) -> None:
-    """Case 3. Ray's own cleaner asks the dashboard and fails: the janitor alone frees the CPUs of the lost group."""
+    """Case 3, and the same before the workers have started: a group that nobody knows by its reports."""
     its = stage(cluster, fault="pace: 0.1, value: {choice: [0, 1]}")
+    its.start()
+    (group,) = its.until(its.groups, "a placement group")
+    first = its.cell()
+    assert first is not None and group.startswith(f"{first.name}-") and not its.started()
+    its.kill(its.scene.trial_pid(first))
+    its.until(lambda: group not in its.groups(), "the end of the group")
     kill_the_trial(its)
     all_removed(cluster)
 
@@ -54,10 +59,14 @@ def test_a_trial_survives_the_death_of_its_own_process_without_a_dashboard(stage
 def test_a_trial_survives_the_death_of_its_own_process_beside_a_second_ray(stage: Make, cluster: Any) -> None:
     """Case 3, with a dashboard: two Ray instances on a machine confuse Ray's own cleaner."""
     assert cluster.address
-    kill_the_trial(stage(fault="pace: 0.1, value: {choice: [0, 1]}"))
+    its = stage(fault="pace: 0.1, value: {choice: [0, 1]}")
+    its.start()
+    kill_the_trial(its)
 
 
 @pytest.mark.faults
 def test_a_trial_survives_the_death_of_its_own_process_with_a_dashboard(stage: Make, tmp_path: Path) -> None:
     """Case 3, the ordinary machine."""
-    kill_the_trial(stage(fault="pace: 0.1, value: {choice: [0, 1]}"))
+    its = stage(fault="pace: 0.1, value: {choice: [0, 1]}")
+    its.start()
+    kill_the_trial(its)

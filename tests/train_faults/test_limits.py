@@ -17,7 +17,7 @@ def config(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
 
     monkeypatch.setattr(distributed, "TuneReportCallback", UserCallback)
     resources = {"workers": 2, "cpus_per_worker": 0.5, "gpus_per_worker": 0}
-    return {"trial": {"resources": resources}, "key": "abc-s0", "scratch": str(tmp_path)}
+    return {"trial": {"resources": resources}, "key": "abc-s0", "scratch": str(tmp_path), "sweep": "0123456789"}
 
 
 def test_ray_train_itself_tries_nothing_again(config: dict[str, Any]) -> None:
@@ -37,6 +37,18 @@ def test_every_attempt_is_a_run_of_its_own(config: dict[str, Any]) -> None:
 
     names = {make_trainer(config).run_config.name for _ in range(2)}
     assert len(names) == 2 and all(name.startswith("abc-s0-") for name in names)
+
+
+def test_only_the_janitor_cleans(config: dict[str, Any]) -> None:
+    """Ray's own cleaner is there in what Ray makes, and not in ours; the groups have names instead."""
+    from ray.train.torch import TorchTrainer
+
+    from ablate.training.distributed import make_trainer
+
+    names = [type(its).__name__ for its in make_trainer(config)._create_default_callbacks()]
+    ray_own = [type(its).__name__ for its in TorchTrainer(lambda: None)._create_default_callbacks()]
+    assert "PlacementGroupCleanerCallback" in ray_own and "PlacementGroupCleanerCallback" not in names
+    assert "GroupName" in names and {*ray_own} - {*names} == {"PlacementGroupCleanerCallback"}
 
 
 def test_workers_on_gpus_speak_nccl(config: dict[str, Any]) -> None:
