@@ -138,9 +138,9 @@ def overhead_table(figures: Figures) -> Table:
     table = Table(title="Wall time per trial besides training: median of rounds", title_justify="left")
     for head in ("trial", "ours, s", "empty, s", "ratio", "limit", "each later trial: ours, s", "empty, s"):
         table.add_column(head, justify="left" if head == "trial" else "right")
-    bare = figures["one worker"].get("bare_s")
-    if bare is not None:
-        table.caption = f"The empty Tune trial makes an optimiser; one without torch takes {bare:.3g} s."
+    bare = [f"{its['bare_s']:.3g}" for its in figures.values() if "bare_s" in its]
+    if bare:
+        table.caption = f"Empty trials make an optimiser, nothing else; without one they take {' and '.join(bare)} s."
     for kind, against in (("one worker", "Tune trial, reused actor"), ("two workers", "TorchTrainer.fit()")):
         its = figures[kind]
         numbers = [its["overhead_s"], its["empty_s"], its["ratio"]]

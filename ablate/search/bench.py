@@ -57,7 +57,8 @@ def two_workers(rounds: int = 3, trials: int = 3) -> dict[str, Any]:
     """The same with two workers per trial, against an empty `TorchTrainer.fit()` with two workers."""
     with _bench(cpus=2) as folder:
         empty_fits(1)
-        return _compare(rounds, lambda: empty_fits(trials), lambda n: searched_trials(TWO, trials, n, folder))
+        figures = _compare(rounds, lambda: empty_fits(trials), lambda n: searched_trials(TWO, trials, n, folder))
+        return figures | {"bare_s": median(empty_fits(1, bare=True).mean for _ in range(rounds))}
 
 
 def _compare(rounds: int, empty: Callable[[], Round], search: Callable[[int], Round]) -> dict[str, Any]:
@@ -150,17 +151,21 @@ def empty_trials(trials: int, bare: bool = False) -> Round:
     return Round(wall / trials, [b - a for a, b in pairwise(ends)])
 
 
-def empty_fits(count: int) -> Round:
-    """So many `TorchTrainer.fit()`, one after the other, on two workers that report once."""
-    taken = [_empty_fit() for _ in range(count)]
+def empty_fits(count: int, bare: bool = False) -> Round:
+    """So many `TorchTrainer.fit()` in turn, on two workers that make an optimiser (bare: do not) and report once."""
+    taken = [_empty_fit(bare) for _ in range(count)]
     return Round(mean(taken), taken)
 
 
-def _empty_fit() -> float:
+def _empty_fit(bare: bool) -> float:
     from ray import train
     from ray.train.torch import TorchConfig, TorchTrainer
 
     def report_once() -> None:
+        if not bare:
+            import torch
+
+            torch.optim.Adam([torch.zeros(1)])
         train.report({"objective": 0.0})
 
     with tempfile.TemporaryDirectory() as scratch:
