@@ -38,11 +38,13 @@ class CellRecord:
     tags: dict[str, str]
     started: int  # ms since 1970
     ended: int | None
+    data: str = ""  # digest of the data it saw
 
     @classmethod
     def of(cls, run: Any) -> "CellRecord":
         """From a run as MLflow returns it."""
         tags = run.data.tags
+        inputs = run.inputs.dataset_inputs if run.inputs else []
         return cls(
             run_id=run.info.run_id,
             name=run.info.run_name,
@@ -60,6 +62,7 @@ class CellRecord:
             tags=tags,
             started=run.info.start_time,
             ended=run.info.end_time,
+            data=inputs[0].dataset.digest if inputs else "",
         )
 
 

@@ -37,6 +37,7 @@ class CellRow:
     values: Mapping[str, float] = field(default_factory=dict)  # objective, valid/..., test/...
     cell: str = ""  # cell key
     reused: bool = False  # run by another study
+    run_id: str = ""  # in MLflow; empty before it is there
 
     @property
     def objective(self) -> float | None:
@@ -190,6 +191,7 @@ def _row(question: Question, its: CellRecord, arm: StudyRecord | None) -> CellRo
         values=shown(its.metrics),
         cell=its.cell,
         reused=reused,
+        run_id=its.run_id,
     )
 
 

@@ -26,6 +26,8 @@ class Question:
     seeds: tuple[int, ...] = ()  # of the confirmation
     baselines: tuple[str, ...] = ()
     plan: Plan | None = None  # of an ablation
+    metrics: tuple[str, ...] = ()  # all that are searched for, where they are several
+    modes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, design: Mapping[str, Any]) -> "Question":
@@ -44,6 +46,8 @@ class Question:
             top=confirm.get("top", 0),
             seeds=tuple(confirm.get("seeds", ())),
             baselines=tuple(design.get("baselines", {})) if confirm else (),
+            metrics=tuple(search.get("metric") or ()) if len(search.get("metric") or ()) > 1 else (),
+            modes=tuple(search.get("mode") or ()) if len(search.get("metric") or ()) > 1 else (),
         )
 
     @classmethod

@@ -2,11 +2,13 @@
 
 import io
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
 
+from ablate.records import CellRecord, StudyRecord
 from ablate.reporting.ablation import Ablation
 from ablate.reporting.cells import CellRow, recorded_rows, write_csv
 from ablate.reporting.closing import LEVELS, levels_from
@@ -18,6 +20,7 @@ from ablate.reporting.ranking import ranking_table
 from ablate.reporting.status import find
 from ablate.reporting.terminal import closing
 from ablate.search.identity import GIVEN_UP, unpack
+from ablate.tracking import Record
 from ablate.writer import deliver
 
 
@@ -29,6 +32,13 @@ class Recorded:
     rows: list[CellRow]
     levels: list[Level]
     ablation: Ablation | None = None
+    known: StudyRecord | None = None  # its run
+    record: Record | None = None
+    cells_by_run: Mapping[str, CellRecord] = field(default_factory=dict)  # run id -> the run behind a row
+
+    def history(self, row: CellRow, key: str) -> list[tuple[int, float]]:
+        """(epoch, value) of a metric of a row's run."""
+        return self.record.history(row.run_id, key) if self.record and row.run_id else []
 
     @property
     def faults(self) -> tuple[str, ...]:
@@ -75,8 +85,11 @@ def recorded(folder: Path, study: str) -> Recorded:
         record, known = find(folder, study)
     question = Question.of(unpack(known.tags["ablate.design"]))
     levels = levels_from(json.loads(known.tags.get(LEVELS, "{}")))
-    rows = recorded_rows(question, record.cells(), record.arms(study))
-    if question.plan is None:
-        return Recorded(question, rows, levels)
-    given_up = json.loads(known.tags.get(GIVEN_UP, "[]"))
-    return Recorded(question, rows, levels, Ablation.of(question, rows, given_up))
+    cells = record.cells()
+    rows = recorded_rows(question, cells, record.arms(study))
+    mine = {row.run_id for row in rows}
+    behind = {its.run_id: its for its in cells if its.run_id in mine}
+    ablation = None
+    if question.plan is not None:
+        ablation = Ablation.of(question, rows, json.loads(known.tags.get(GIVEN_UP, "[]")))
+    return Recorded(question, rows, levels, ablation, known, record, behind)
