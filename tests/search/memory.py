@@ -53,7 +53,8 @@ class MemoryRecord:
         run_id = f"r{len(self.runs)}"
         info = SimpleNamespace(run_id=run_id, run_name=name, start_time=at, end_time=None, status="RUNNING")
         data = SimpleNamespace(tags={key: text(value) for key, value in tags.items()}, metrics={}, params={})
-        self.runs[run_id] = SimpleNamespace(info=info, data=data, parent=parent)
+        inputs = SimpleNamespace(dataset_inputs=[])
+        self.runs[run_id] = SimpleNamespace(info=info, data=data, inputs=inputs, parent=parent)
         return run_id
 
     def reopen(self, run_id: str) -> None:
