@@ -218,6 +218,9 @@ def stop(study: Name, folder: Folder = "runs") -> None:
 @app.command()
 def report(
     study: Name,
+    path: Annotated[
+        Path | None, typer.Argument(help="Of the page, with --html; default: report/report.html of the study's folder.")
+    ] = None,
     folder: Folder = "runs",
     as_csv: Annotated[
         bool, typer.Option("--csv", help="The effects of an ablation as CSV; of a search all cells and metrics.")
@@ -225,15 +228,29 @@ def report(
     as_cells: Annotated[bool, typer.Option("--cells", help="All cells and metrics as CSV.")] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="The tables as Markdown.")] = False,
     as_latex: Annotated[bool, typer.Option("--latex", help="The main table for a paper (booktabs).")] = False,
+    html: Annotated[
+        bool, typer.Option("--html", help="One page to hand on, into PATH and to the study's run in MLflow.")
+    ] = False,
+    figures: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Every figure as PDF, SVG and PNG, with its numbers as CSV.")
+    ] = None,
+    fanova: Annotated[bool, typer.Option("--fanova", help="Importance by fANOVA too, which takes longer.")] = False,
 ) -> None:
-    """Tables of a study, from the record alone."""
+    """Tables of a study, from the record alone; `--html` a page, `--figures` its figures."""
     from ablate.reporting.recorded import recorded
 
+    if path is not None and not html:
+        raise Mistake(f"{path}: a second name is where `--html` writes its page; leave it out, or say --html")
     its = recorded(Path(folder), study)
+    if html or figures is not None:
+        from ablate.reporting.publish import publish
+
+        home = Path(folder) / study
+        publish(its, home, (path or home / "report" / "report.html") if html else None, figures, fanova, console)
     forms = {its.csv: as_csv, its.cells: as_cells, its.markdown: as_markdown, its.latex: as_latex}
     for write in [form for form, asked in forms.items() if asked]:
         sys.stdout.write(write())
-    if not any(forms.values()):
+    if not any((*forms.values(), html, figures)):
         its.show(console)
     raise typer.Exit(FAILED if its.faults else DONE)
 
