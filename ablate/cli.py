@@ -125,6 +125,10 @@ def run_sweep(study: Any, address: str | None, cpus: float | None, retry_failed:
         raise Mistake(f"{study.source}: there is no `search` and no `design`; `ablate train` runs one configuration")
     result = run(study, Flags(address, cpus, retry_failed, fresh), console, leave, tell)
     faults = show(study, result, console)
+    if result.ran and not (result.interrupted or result.backlog):
+        from ablate.reporting.publish import leave_page
+
+        leave_page(Path(study.tracking.folder), study.name, console)
     raise typer.Exit(exit_code(result) or (FAILED if faults else DONE))
 
 

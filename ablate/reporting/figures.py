@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from ablate.design.arms import BASE
 from ablate.design.confirm import Confirmation
 from ablate.design.options import FACTORIAL
 from ablate.reporting.ablation import Ablation
@@ -12,9 +13,10 @@ from ablate.reporting.confirmed import confirmation
 from ablate.reporting.curves import MOST, Course, curves
 from ablate.reporting.forest import confirmed_marks, forest, marks_of
 from ablate.reporting.interactions import half_normal_plot, interaction
-from ablate.reporting.landscape import Trial, bars, parallel, pareto
+from ablate.reporting.landscape import bars, pareto
 from ablate.reporting.numbers import percent
 from ablate.reporting.pairs import confirmed_pairs, pairs_of, seed_lines
+from ablate.reporting.parallel import Trial, parallel
 from ablate.reporting.plots import Plot
 from ablate.reporting.question import Question
 from ablate.reporting.recorded import Recorded
@@ -118,9 +120,10 @@ def learning(its: Recorded, found: Confirmation | None, metric: str, name: str) 
         rows: dict[str, list[CellRow]] = {}
         for row in its.rows:
             rows.setdefault(row.name if row.role == "design" else "", []).append(row)
-        arms = sorted((arm.name for arm in plan.arms), key=lambda arm: arm != plan.reference)
+        arms = sorted((arm.name for arm in plan.arms), key=lambda arm: arm not in (plan.reference, BASE))
         every = [course(its, arm, rows.get(arm, []), metric) for arm in arms[:MOST]]
-        return curves(every, metric, plan.reference, plan.design.alpha, name, len(arms))
+        reference = plan.reference or (BASE if BASE in arms else None)
+        return curves(every, metric, reference, plan.design.alpha, name, len(arms))
     every = []
     for result in found.results if found else ():
         mine = [one for one in its.rows if one.role == "confirm" and one.signature == result.arm.signature]

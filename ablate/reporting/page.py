@@ -10,11 +10,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from ablate.design.verdict import BETTER, EQUIVALENT, WORSE
+from ablate.reporting.heading import Head, head
 from ablate.reporting.latex import right
 from ablate.reporting.plots import Plot, inline
 from ablate.reporting.provenance import Runs, linked_runs, page_of
 from ablate.reporting.recorded import Recorded
-from ablate.reporting.sections import Head, Section, head, sections
+from ablate.reporting.sections import Section, sections
 from ablate.reporting.table import Table
 
 WORDS = (BETTER, WORSE, EQUIVALENT)  # verdicts that have a colour
@@ -41,7 +42,7 @@ class Part:
 def page(its: Recorded, figures: Sequence[Plot], asked: str = "") -> str:
     """The whole page; `asked` is the question in the words of the study file. The same record gives the same text."""
     by_name = {plot.name: plot for plot in figures}
-    parts = [part for one in sections(its, asked) if (part := drawn(one, by_name)).blocks or one.words]
+    parts = [part for one in sections(its) if (part := drawn(one, by_name)).blocks or one.words]
     runs, more = linked_runs(its)
     return render(its, head(its), asked, parts, runs, more)
 

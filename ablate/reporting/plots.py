@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH = 5.6  # inches of a figure: on a telephone its letters are still read
+ALONE = 3.6  # of one with a single narrow panel
 DPI = 200  # of a PNG
+SCALE = 1.83  # pixels per point at which letters of 9 points are as large as the text of a page
 INK, MUTED, GRID = "#1c1c1c", "#5f6368", "#e4e6e8"
 # Okabe and Ito's colours, which colour-blind readers tell apart; every colour is backed by a shape or a word.
 BLUE, VERMILION, GREEN, GREY, SKY, AMBER = "#0072b2", "#d55e00", "#007d5b", "#80868b", "#56b4e9", "#b97a00"
@@ -70,6 +73,11 @@ class Plot:
     columns: tuple[str, ...]
     data: tuple[tuple[Any, ...], ...]  # a row per thing that is drawn
 
+    @cached_property
+    def svg(self) -> bytes:
+        """The figure as a file of its own, drawn once."""
+        return render(self, ("svg",))["svg"]
+
     def csv(self) -> str:
         """The numbers of the figure; empty where there is none."""
         out = io.StringIO()
@@ -104,7 +112,7 @@ def panels(
 ) -> tuple[Figure, list[Axes]]:
     """A figure of `count` axes in rows of `columns`, each `height` inches high, and `room` inches beside them."""
     rows = -(-count // columns)
-    figure = sheet(WIDTH, rows * height + room)
+    figure = sheet(WIDTH if columns > 1 else ALONE, rows * height + room)
     axes = figure.subplots(rows, min(count, columns), squeeze=False, sharex=share_x, sharey=share_y)
     flat = list(axes.flat)
     for spare in flat[count:]:
@@ -131,7 +139,7 @@ def saved(figure: Figure, kind: str) -> bytes:
 
 def inline(plot: Plot) -> str:
     """The figure as an SVG element of a page: scales with its box, speaks to screen readers, ids of its own."""
-    text = render(plot, ("svg",))["svg"].decode()
+    text = plot.svg.decode()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r'\bid="([^"]+)"', rf'id="{plot.name}-\1"', text)
@@ -139,7 +147,8 @@ def inline(plot: Plot) -> str:
     width, height = (float(its) for its in re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', text)[0])
     head = (
         f'<svg xmlns:xlink="http://www.w3.org/1999/xlink" xmlns="http://www.w3.org/2000/svg" '
-        f'viewBox="0 0 {width:g} {height:g}" role="img" aria-labelledby="{plot.name}-alt">'
+        f'viewBox="0 0 {width:g} {height:g}" style="max-width: {SCALE * width:.0f}px" role="img" '
+        f'aria-labelledby="{plot.name}-alt">'
         f'<title id="{plot.name}-alt">{html.escape(plot.alt)}</title>'
     )
     body = text[text.index(">") + 1 :]
