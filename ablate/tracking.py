@@ -8,10 +8,11 @@ import os
 import sqlite3
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ablate import sqlite_record
 from ablate.errors import Mistake
 from ablate.records import CellRecord, Row, StudyRecord, now, text
 
@@ -49,10 +50,32 @@ class Record:
     tells whether trying again later makes sense.
     """
 
-    def __init__(self, uri: str, experiment: str = "ablate", artifact_location: str | None = None, wait: float = 30.0):
-        self.uri, self.experiment = uri, experiment
+    def __init__(
+        self,
+        uri: str,
+        experiment: str = "ablate",
+        artifact_location: str | None = None,
+        wait: float = 30.0,
+        reading: bool = False,
+    ):
+        """`reading`: an sqlite file that is there is read without MLflow, which is imported with the first write."""
+        self.uri, self.experiment, self._wait = uri, experiment, wait
+        self._file = Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
         quiet_mlflow()
-        self._client, self.experiment_id = _connect(uri, experiment, artifact_location, wait)
+        known = sqlite_record.experiment(self._file, experiment) if reading and self._file else None
+        self.experiment_id = known or self._connected(artifact_location)
+
+    def _connected(self, artifact_location: str | None = None) -> str:
+        """Connect to MLflow; returns the id of the experiment."""
+        self._open_client, found = _connect(self.uri, self.experiment, artifact_location, self._wait)
+        return found
+
+    @property
+    def _client(self) -> Any:
+        """MLflow's client."""
+        if not hasattr(self, "_open_client"):
+            self._connected()
+        return self._open_client
 
     def studies(self) -> list[StudyRecord]:
         """All studies, the oldest first."""
@@ -67,18 +90,21 @@ class Record:
         """The configuration runs of a study, the oldest first."""
         return [StudyRecord.of(run) for run in self._search({"ablate.kind": "arm", "ablate.study": study})]
 
-    def cells(self, study: str | None = None) -> list[CellRecord]:
-        """The seed runs of a study, or of all studies, the oldest first; each attempt of a cell is a run."""
-        return self.search({"ablate.kind": "seed"} | ({"ablate.study": study} if study else {}))
+    def cells(self, study: str | None = None, metrics: Collection[str] | None = None) -> list[CellRecord]:
+        """The seed runs of a study, or of all studies, the oldest first; each attempt of a cell is a run.
+
+        Who needs a few `metrics` only, and no parameters, may say so: it is quicker.
+        """
+        return self.search({"ablate.kind": "seed"} | ({"ablate.study": study} if study else {}), metrics)
 
     def find_cells(self, keys: Iterable[str]) -> list[CellRecord]:
         """The seed runs of these cell keys in any study, the oldest first."""
         wanted = set(keys)
         return [cell for cell in self.cells() if cell.cell in wanted] if wanted else []
 
-    def search(self, tags: dict[str, str]) -> list[CellRecord]:
+    def search(self, tags: dict[str, str], metrics: Collection[str] | None = None) -> list[CellRecord]:
         """The seed runs that have all of these tags, the oldest first."""
-        found = [CellRecord.of(run) for run in self._search(tags)]
+        found = [CellRecord.of(run) for run in self._search(tags, metrics)]
         return sorted(found, key=lambda cell: (cell.started, cell.attempt, cell.cell))
 
     def find_runs(self, tags: dict[str, str]) -> list[str]:
@@ -93,8 +119,12 @@ class Record:
         """Whether `ablate stop` has asked the study with this run to end."""
         return bool(self._client.get_run(run_id).data.tags.get("ablate.stop"))
 
-    def _search(self, tags: dict[str, str]) -> list[Any]:
-        """Runs that have all of these tags, page by page."""
+    def _search(self, tags: dict[str, str], metrics: Collection[str] | None = None) -> list[Any]:
+        """Runs that have all of these tags: from the file where there is one, else from MLflow page by page."""
+        if self._file is not None:
+            read = sqlite_record.search(self._file, self.experiment_id, tags, metrics)
+            if read is not None:
+                return read
         terms = " and ".join(f"tags.`{key}` = {_quoted(value)}" for key, value in tags.items())
         found: list[Any] = []
         token = None

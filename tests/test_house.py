@@ -33,6 +33,7 @@ ORDER = """
     losses
     metrics
     training
+    sqlite_record
     tracking
     delivery lock
     writer

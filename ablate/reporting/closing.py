@@ -13,14 +13,13 @@ from ablate.metrics.evaluate import baselines, evaluate
 from ablate.reporting.ablation import Ablation
 from ablate.reporting.cells import CellRow, swept_rows
 from ablate.reporting.confirmed import confirmation
-from ablate.reporting.effects import Level
+from ablate.reporting.effects import LEVELS, levels_from
 from ablate.reporting.question import Question
 from ablate.reporting.terminal import closing, confirmation_markdown
 from ablate.search.result import Result
 from ablate.study import Study
 from ablate.training.cell import build_step, likelihood, prepare_process
 
-LEVELS = "ablate.levels"  # tag of the study's run
 SHOWN = ("train/total", "valid/elbo", "valid/probe_gap")
 
 
@@ -97,11 +96,6 @@ def measure_levels(study: Study, data: Data, seeds: Sequence[int]) -> dict[str, 
             untrained.setdefault(name, []).append(value)
     raw = {name: [value] for name, value in baselines(data, "test").items()}
     return {"untrained encoder": untrained, "raw features": raw}
-
-
-def levels_from(values: dict[str, dict[str, list[float]]]) -> list[Level]:
-    """Levels for the tables."""
-    return [Level(name, its) for name, its in values.items()]
 
 
 def show_epoch(report: dict[str, Any], console: Console) -> None:

@@ -13,6 +13,7 @@ from ablate.reporting.table import Column, Table
 
 PROBES = ("probe_gap", "static_from_f", "static_from_z", "dynamic_from_z", "dynamic_from_f", "eer_f", "eer_z")
 MANY = 8  # seeds above which they are rows
+LEVELS = "ablate.levels"  # tag of the study's run
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,11 @@ class Level:
 
     name: str
     values: Mapping[str, Sequence[float]]  # metric without its split -> one value, or one per seed
+
+
+def levels_from(values: Mapping[str, Mapping[str, Sequence[float]]]) -> list[Level]:
+    """Levels as the study's run keeps them."""
+    return [Level(name, its) for name, its in values.items()]
 
 
 def confirmation_table(question: Question, its: Confirmation) -> Table:

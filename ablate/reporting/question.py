@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 from ablate.design.kept import restored
@@ -92,7 +93,17 @@ class Question:
 
     def position(self, point: Mapping[str, Any]) -> tuple[float, ...]:
         """Where a point stands in the order of the study: the place in a choice, else the number, path by path."""
-        return tuple(place(its, point[path]) if path in point else math.inf for path, its in self.space.items())
+        return tuple(
+            place(its, self._known[path], point[path]) if path in point else math.inf
+            for path, its in self.space.items()
+        )
+
+    @cached_property
+    def _known(self) -> dict[str, dict[str, int]]:
+        """Path -> text of a choice -> its place."""
+        return {
+            path: {text(item): i for i, item in enumerate(its.get("choice", ()))} for path, its in self.space.items()
+        }
 
 
 def values(its: Mapping[str, Any]) -> list[Any]:
@@ -103,9 +114,6 @@ def values(its: Mapping[str, Any]) -> list[Any]:
     return list(range(int(low), int(high) + 1))
 
 
-def place(its: Mapping[str, Any], value: Any) -> float:
-    """Where a value stands in its range."""
-    if "choice" in its:
-        known = [text(item) for item in its["choice"]]
-        return float(known.index(text(value))) if text(value) in known else float(len(known))
-    return float(value)
+def place(its: Mapping[str, Any], known: Mapping[str, int], value: Any) -> float:
+    """Where a value stands in its range; `known` are the choices, what is none of them comes last."""
+    return float(known.get(text(value), len(known))) if "choice" in its else float(value)

@@ -7,15 +7,16 @@ from typing import Any
 
 from rich.table import Table
 
-from ablate.config import load_study
 from ablate.errors import Mistake
 from ablate.lock import lives
+from ablate.positions import override, read
 from ablate.records import StudyRecord
 from ablate.search.identity import kept_file, unpack
 from ablate.search.plan import newest
 from ablate.spool import Spool
 from ablate.study import Tracking
 from ablate.tracking import Record
+from ablate.trial import build
 from ablate.writer import deliver
 
 Found = dict[str, Any]
@@ -25,14 +26,25 @@ def record_of(folder: Path, study: str | None = None, wait: float = 5.0) -> Reco
     """The record that the studies of a folder are kept in: the server their files name, else sqlite in the folder."""
     tracking = Tracking(folder=str(folder))
     for name in [study] if study else names(folder):
-        file, settings = kept_file(folder / name)
-        tracking = load_study(file, settings).tracking
+        tracking = tracking_of(*kept_file(folder / name))
         break
     root = folder.resolve()
     uri = tracking.uri or f"sqlite:///{root}/mlflow.db"
     if tracking.uri is None and not (root / "mlflow.db").exists():
         raise Mistake(f"there is no record in {root} (no mlflow.db); run `ablate sweep` first, or give --folder")
-    return Record(uri, tracking.experiment, None, wait=float(os.environ.get("ABLATE_RECORD_WAIT", wait)))
+    return Record(uri, tracking.experiment, None, float(os.environ.get("ABLATE_RECORD_WAIT", wait)), reading=True)
+
+
+def tracking_of(file: Path, settings: list[str]) -> Tracking:
+    """Where a study file keeps its record: from that section alone, since the whole file would load every model."""
+    document = read(file.read_text(), str(file))
+    for its in settings:
+        override(document, its)
+    if document.complaints:
+        from ablate.config import load_study
+
+        return load_study(file, settings).tracking  # which says what is wrong
+    return build(Tracking, document.get(("tracking",)) or {}, "tracking")
 
 
 def names(folder: Path) -> list[str]:
@@ -70,7 +82,7 @@ def gather(folder: Path, study: str | None) -> list[Found]:
 
 def from_record(record: Record, its: StudyRecord, folder: Path) -> Found:
     """What the record says of a study."""
-    cells = newest(record.cells(its.name)).values()
+    cells = newest(record.cells(its.name, ("objective",))).values()
     counts = Counter(cell.status for cell in cells)
     design = unpack(its.tags["ablate.design"]) if its.tags.get("ablate.design") else {}
     search = design.get("search") or {}

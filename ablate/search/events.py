@@ -6,20 +6,20 @@ import platform
 import subprocess
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from ablate.data.dataset import Data
 from ablate.naming import short_path
 from ablate.records import now
 from ablate.search.plan import address
 from ablate.signature import CODE, FORMAT
 
+if TYPE_CHECKING:
+    from ablate.data.dataset import Data
+
 Event = dict[str, Any]
 
 
-def opening(cell: dict[str, Any], data: Data) -> list[Event]:
+def opening(cell: dict[str, Any], data: "Data") -> list[Event]:
     """The events that begin a cell: its run, its resolved configuration, the data it sees."""
     trial = cell["trial"]
     params = comparable(cell)
@@ -68,6 +68,8 @@ def searched(cell: dict[str, Any]) -> dict[str, Any]:
 
 @cache
 def _provenance() -> tuple[tuple[str, str], ...]:
+    import torch
+
     tags = {
         "ablate.code": str(CODE),
         "ablate.format": str(FORMAT),
