@@ -20,7 +20,7 @@ from ablate.data.items import BadItem, Dropped
 from ablate.errors import Mistake
 from ablate.outlook import Bill, Outlook, look_at, pulled
 from ablate.records import CellRecord, StudyRecord
-from ablate.registry import DATASETS, MODELS
+from ablate.registry import DATASETS, MODELS, build
 from ablate.search import cluster, identity
 from ablate.search.afford import check_budget, devices_of, remembered, timed
 from ablate.search.known import Known
@@ -240,7 +240,7 @@ def corners(study: Study, trial: Trial) -> list[Trial]:
 def number_of_parameters(trial: Trial, frame: tuple[int, ...]) -> int:
     """Parameters of the model of a configuration; raises Mistake where it cannot be built for such frames."""
     with torch.device("meta"):
-        model = MODELS[trial.model.name].make(frame, trial.model.options)
+        model = build(MODELS[trial.model.name], frame, trial.model.options, trial.data.options.window)
     return sum(p.numel() for p in model.parameters())
 
 

@@ -108,6 +108,14 @@ DATASETS = Registry("dataset", "ablate.data")
 METRICS = Registry("metric", "ablate.metrics")
 
 
+def build(entry: Entry, frame: tuple[int, ...], options: Any, window: int) -> Any:
+    """The model of an entry for such frames; one that is built for whole segments (`segments=True`) hears their length.
+
+    Raises Mistake where the model cannot take them.
+    """
+    return entry.make(frame, options, window) if entry.meta.get("segments") else entry.make(frame, options)
+
+
 def latent(model: Any, role: str) -> str:
     """Name of the latent of `model` (instance or class) that has the role: `static` -> `f` for DSAE, `z2` for FHVAE."""
     return next(name for name, its in model.latents.items() if its == role)

@@ -55,10 +55,10 @@ def broken(facts: Facts) -> Broken:
 
 
 def offers(model: Entry) -> set[str]:
-    """What a model has for terms and metrics to need: roles of its latents, `latent:<name>`, `decoder`."""
+    """What a model has for terms and metrics to need: roles of its latents, `latent:<name>`, parts."""
     latents: dict[str, str] = model.meta.get("latents", {})
-    decoder = {"decoder"} if model.meta.get("decoder") else set()
-    return set(latents.values()) | {f"latent:{name}" for name in latents} | decoder
+    parts = {part for part in ("decoder", "predictor") if model.meta.get(part)}
+    return set(latents.values()) | {f"latent:{name}" for name in latents} | parts
 
 
 def lacking(kind: str, entry: Entry, model: Entry) -> str | None:
@@ -76,7 +76,8 @@ def need_in_words(need: str) -> str:
     """`static` -> `a static latent`, `latent:f` -> `a latent named f`, `decoder` -> `a decoder`."""
     if need.startswith("latent:"):
         return f"a latent named {need.removeprefix('latent:')}"
-    return "a decoder" if need == "decoder" else f"a {need} latent"
+    parts = {"decoder": "a decoder", "predictor": "a predictor of frames"}
+    return parts.get(need, f"a {need} latent")
 
 
 def terms_fit(facts: Facts) -> Broken:

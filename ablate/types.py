@@ -57,7 +57,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Output:
-    """What a model makes of a batch. Keys are the model's latents, (B, D) if static and (B, T, D) if dynamic."""
+    """What a model makes of a batch, by latent: (B, D) if static, (B, T, D) if dynamic; T = 1 if one for all frames."""
 
     q: dict[str, Gaussian]  # posteriors
     p: dict[str, Gaussian]  # priors, at the posterior samples they are conditioned on

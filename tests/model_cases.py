@@ -8,14 +8,17 @@ from torch import Tensor, nn
 
 from ablate.models.dkf import DKFOptions
 from ablate.models.dsae import DSAEOptions
+from ablate.models.dsae_lstm import LSTMCOptions, LSTMFOptions
 from ablate.models.kvae import KVAEOptions
 from ablate.models.rvae import RVAEOptions
+from ablate.models.s3vae import S3VAEOptions
+from ablate.models.speech_vae import SpeechVAEOptions
 from ablate.models.srnn import SRNNOptions
 from ablate.models.storn import STORNOptions
 from ablate.models.vae import VAEOptions
 from ablate.models.vrnn import VRNNOptions
 from ablate.random import Draws, initialise
-from ablate.registry import MODELS
+from ablate.registry import MODELS, build
 from ablate.types import Batch, Output
 
 VECTOR, PICTURE = (5,), (3, 16, 16)
@@ -28,9 +31,14 @@ class Case:
     model: str
     options: Any
     frame: tuple[int, ...] = VECTOR
+    length: int = 3  # the window that a model of whole segments is built for
+    any_length: bool = True  # whether it takes others too
+
+    def make(self) -> nn.Module:
+        return build(MODELS[self.model], self.frame, self.options, self.length)
 
     def build(self, seed: int = 0, dtype: torch.dtype = torch.float32) -> nn.Module:
-        model = MODELS[self.model].make(self.frame, self.options)
+        model = self.make()
         initialise(model, seed)
         return model.to(dtype).eval()
 
@@ -64,6 +72,19 @@ CASES = {
     "srnn": Case("srnn", SRNNOptions("small", "teacher", "gaussian", 50, 3, (6,), 5, (7,), 4, (5,), (6,), (4,))),
     "srnn-empty": Case("srnn", SRNNOptions("small", "teacher", "gaussian", 50, 3, (), 5, (), 4, (), (), ())),
     "srnn-generation": Case("srnn", SRNNOptions(mode="generation", z_dim=3, rnn_h=5, rnn_g=4)),
+    "speech_vae": Case("speech_vae", SpeechVAEOptions(net="lstm", z_dim=3, hidden=8)),
+    "speech_vae-mlp": Case("speech_vae", SpeechVAEOptions(z_dim=3, widths=(9, 7)), any_length=False),
+    "speech_vae-conv": Case(
+        "speech_vae", SpeechVAEOptions("ali", "conv", 3, channels=(4, 6), dense=(7,)), any_length=False
+    ),
+    "speech_vae-gated": Case(
+        "speech_vae", SpeechVAEOptions(net="gated_conv", z_dim=3, channels=(4, 6, 5), dense=()), any_length=False
+    ),
+    "lstm_f": Case("lstm_f", LSTMFOptions("tiny", dense_x=(6,), dense_f=(5,))),
+    "lstm_c": Case("lstm_c", LSTMCOptions("tiny", rnn_h=6)),
+    "lstm_c-pictures": Case("lstm_c", LSTMCOptions("tiny"), PICTURE),
+    "s3vae": Case("s3vae", S3VAEOptions("tiny", predictor=(6,))),
+    "s3vae-pictures": Case("s3vae", S3VAEOptions("tiny"), PICTURE),
 }
 
 

@@ -25,9 +25,10 @@ POOLED = 8  # raw pictures are mean-pooled to POOLED x POOLED pixels before they
 class Codes:
     """Posterior means of all windows of a split, float64."""
 
-    latents: dict[str, np.ndarray]  # (n, D) if static, (n, T, D) if dynamic
+    latents: dict[str, np.ndarray]  # (n, D) if static, (n, T, D) if dynamic, (n, 1, D) if one for the window
     roles: dict[str, str]  # latent -> "static" | "dynamic"
     item: np.ndarray  # (n,) item row of each window
+    window: int = 1  # frames of a window
 
     def of(self, role: str) -> np.ndarray | None:
         """The first latent of that role, or None."""
@@ -36,11 +37,11 @@ class Codes:
 
     @property
     def dynamic(self) -> np.ndarray:
-        """z, (n, T, D); raises LookupError for a model without a dynamic latent."""
+        """z, (n, T, D), the same in every frame where there is one for the window; LookupError for a model without."""
         z = self.of("dynamic")
         if z is None:
             raise LookupError("these codes have no dynamic latent")
-        return z
+        return z if z.shape[1] > 1 else np.repeat(z, self.window, axis=1)
 
     @property
     def static(self) -> np.ndarray:
@@ -145,7 +146,7 @@ def codes(model: Any, split: Split, device: torch.device | str = "cpu", batch_si
         for name, part in parts.items():
             part.append(sample[name].double().cpu().numpy())
     latents = {name: np.concatenate(part) for name, part in parts.items()}
-    return Codes(latents, dict(model.latents), np.asarray(split.sequence))
+    return Codes(latents, dict(model.latents), np.asarray(split.sequence), split.window)
 
 
 def evaluate(

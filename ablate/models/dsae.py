@@ -94,7 +94,15 @@ class DSAEOptions:
         return replace(PRESETS[self.preset], **{name: value for name, value in given.items() if value is not None})
 
 
-def draws_per_worker(options: DSAEOptions) -> bool:
+def check_kind(model: str, frame: tuple[int, ...], preset: Preset) -> None:
+    """Raise Mistake unless the preset reads frames of this shape."""
+    kind = "vectors" if len(frame) == 1 else "pictures"
+    if len(frame) not in (1, 3) or KIND.get(preset, kind) != kind:
+        wanted = KIND.get(preset, "vectors (D) or pictures (C, H, W)")
+        raise Mistake(f"model {model} with preset {preset} takes frames that are {wanted}, not of shape {frame}")
+
+
+def draws_per_worker(options: Any) -> bool:
     """Whether batch normalisation or dropout make the result depend on the number of workers."""
     return options.preset in NETS
 
@@ -121,12 +129,7 @@ class DSAE(nn.Module):
     def __init__(self, frame: tuple[int, ...], options: DSAEOptions):
         super().__init__()
         s = options.sizes()
-        kind = "vectors" if len(frame) == 1 else "pictures"
-        if len(frame) not in (1, 3) or KIND.get(options.preset, kind) != kind:
-            wanted = KIND.get(options.preset, "vectors (D) or pictures (C, H, W)")
-            raise Mistake(
-                f"model dsae with preset {options.preset} takes frames that are {wanted}, not of shape {frame}"
-            )
+        check_kind("dsae", frame, options.preset)
         self.frame, self.z_dim, self.f_dim = frame, s.z_dim, s.f_dim
         self.encoder, feature, self.decoder = frame_nets(frame, options, s)
         self.dropout = nn.Dropout(NETS[options.preset].dropout if options.preset in NETS else 0.0)

@@ -13,7 +13,7 @@ from ablate.design.arms import BASE, FULL, switched
 from ablate.design.fingerprint import Parameter, fingerprint, twins
 from ablate.design.plan import Plan
 from ablate.errors import Mistake
-from ablate.registry import MODELS
+from ablate.registry import MODELS, build
 from ablate.training.batches import Place
 from ablate.training.cell import build_step, prepare_process
 from ablate.training.loop import make_optimiser
@@ -68,7 +68,7 @@ def data_of(trial: Trial, base: Trial, data: Data) -> Data:
 def parameters(trial: Trial, frame: tuple[int, ...]) -> list[Parameter]:
     """What the model of a configuration has to train, built without memory. Raises Mistake where it does not fit."""
     with torch.device("meta"):
-        model = MODELS[trial.model.name].make(frame, trial.model.options)
+        model = build(MODELS[trial.model.name], frame, trial.model.options, trial.data.options.window)
     return [(name, tuple(p.shape), str(p.dtype), p.requires_grad) for name, p in model.named_parameters()]
 
 

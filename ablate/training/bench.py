@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ablate.errors import Mistake
 from ablate.random import Draws, initialise
-from ablate.registry import LOSSES, MODELS, Entry
+from ablate.registry import LOSSES, MODELS, Entry, build
 from ablate.training.loop import gradient_norm
 from ablate.training.step import Step, build_terms, objective
 from ablate.trial import Loss, Term
@@ -24,7 +24,7 @@ class Stepper:
 
     def __init__(self, model: Entry, terms: list[str], device: torch.device):
         """Raises Mistake for a model that does not take vectors."""
-        net = model.make(FRAME, model.options())
+        net = build(model, FRAME, model.options(), FRAMES)
         initialise(net, 0)
         chosen = {name: Term(options=LOSSES[name].options()) for name in terms}
         self.step = Step(net.to(device), build_terms(Loss(terms=chosen))).train()
@@ -100,7 +100,7 @@ def carried(model: Entry) -> tuple[list[str], list[str]]:
     """Names of the terms that a model can carry: those of its bound, and the others."""
     latents = model.meta["latents"]
     offers = {*latents.values(), *(f"latent:{name}" for name in latents)}
-    offers |= {"decoder"} if model.meta.get("decoder") else set()
+    offers |= {part for part in ("decoder", "predictor") if model.meta.get(part)}
     its = [entry for entry in LOSSES if set(entry.meta.get("needs", ())) <= offers]
     return [e.name for e in its if e.meta.get("bound")], [e.name for e in its if not e.meta.get("bound")]
 

@@ -15,7 +15,7 @@ from ablate.data.dataset import Data, load_data
 from ablate.errors import Mistake
 from ablate.metrics.pictures import draw
 from ablate.random import initialise
-from ablate.registry import MODELS
+from ablate.registry import MODELS, build
 from ablate.training import checkpoint
 from ablate.training.batches import Place
 from ablate.training.loop import fit, keep, now
@@ -126,7 +126,7 @@ def prepare_process(trial: Trial) -> None:
 def build_step(trial: Trial, data: Data, device: torch.device) -> Step:
     """Model and terms, initialised from the streams of the seed, or from the run of `train.init_from`."""
     entry = MODELS[trial.model.name]
-    model: nn.Module = entry.make(data.frame, trial.model.options)
+    model: nn.Module = build(entry, data.frame, trial.model.options, data.train.window)
     initialise(model, trial.train.seed)
     if hasattr(model, "start_from"):
         model.start_from(data.mean_frame())  # type: ignore[operator]

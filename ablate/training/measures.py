@@ -7,7 +7,7 @@ import torch
 from ablate.data.dataset import Data
 from ablate.errors import Mistake
 from ablate.metrics.evaluate import baselines
-from ablate.registry import METRICS, MODELS
+from ablate.registry import METRICS, MODELS, build
 from ablate.training.step import build_terms
 from ablate.training.validation import likelihood
 from ablate.trial import Trial
@@ -19,7 +19,7 @@ LOOKED_AT = 64  # validation windows whose range is checked
 def check_measures(trial: Trial, data: Data, metrics: Iterable[str], key: str = "search.metric") -> None:
     """Raise Mistake if the model cannot take the frames or the likelihood the values, or the data lack a metric."""
     with torch.device("meta"):
-        MODELS[trial.model.name].make(data.frame, trial.model.options)
+        build(MODELS[trial.model.name], data.frame, trial.model.options, data.train.window)
     build_terms(trial.loss)
     check_values(trial, data)
     chosen = list(metrics)

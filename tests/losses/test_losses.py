@@ -9,6 +9,7 @@ from model_cases import CASES, batch, draws, frames, noise, run
 
 import ablate.losses
 from ablate.losses.cyclic import CyclicOptions
+from ablate.losses.dfp import DFPOptions
 from ablate.losses.mi import MIOptions
 from ablate.losses.recon import ReconOptions
 from ablate.losses.scc import SCCOptions
@@ -22,6 +23,7 @@ VARIANTS = {
     "kl_a": [NoOptions()],
     "scc": [SCCOptions(), SCCOptions("ali")],
     "cyclic": [CyclicOptions(), CyclicOptions("uniform", detach_codes=True, detach_target=False)],
+    "dfp": [DFPOptions(), DFPOptions(0.1, "itakura_saito")],
     "mi": [MIOptions(), MIOptions(estimator="mss", frames="mean"), MIOptions("ali")],
 }
 
@@ -30,7 +32,7 @@ def carries(case, term: str) -> bool:
     """Whether the model has what the term needs."""
     meta = MODELS[case.model].meta
     has = {*meta["latents"].values(), *(f"latent:{name}" for name in meta["latents"])}
-    return LOSSES[term].meta["needs"] <= has | ({"decoder"} if meta["decoder"] else set())
+    return LOSSES[term].meta["needs"] <= has | {part for part in ("decoder", "predictor") if meta.get(part)}
 
 
 PAIRS = [
@@ -65,14 +67,16 @@ def test_what_the_terms_declare():
     assert {name for name, (bound, _) in declared.items() if bound} == {"recon", "kl_f", "kl_z", "kl_a"}
     assert {name for name, (_, beta) in declared.items() if beta} == {"kl_f", "kl_z", "kl_a"}
     for entry in LOSSES:
-        assert entry.meta["needs"] <= {"static", "dynamic", "decoder", "latent:f", "latent:z", "latent:a"}
+        assert entry.meta["needs"] <= {"static", "dynamic", "decoder", "predictor", "latent:f", "latent:z", "latent:a"}
         assert entry.doc and len(entry.doc) < 120
 
 
 def test_which_model_carries_what():
     can = {name: {term for term in VARIANTS if carries(case, term)} for name, case in CASES.items()}
     assert can["vae"] == can["vae-pictures"] == {"recon", "kl_z"}
-    assert can["dsae"] == can["dsae-pictures"] == set(VARIANTS) - {"kl_a"}
+    assert can["s3vae"] == can["s3vae-pictures"] == set(VARIANTS) - {"kl_a"}
+    assert can["dsae"] == can["dsae-pictures"] == can["lstm_f"] == can["lstm_c"] == can["s3vae"] - {"dfp"}
+    assert can["speech_vae"] == can["vae"]
     assert can["kvae"] == {"recon", "kl_a"}
     assert {name for name in can if can[name] == {"recon", "kl_z"}} > {"storn", "dkf", "rvae", "vrnn", "srnn"}
 
