@@ -27,7 +27,7 @@ def bars(found: Mapping[str, Sequence[Share]], metric: str, n: int, left_out: in
         "fANOVA": "fANOVA: share of the variance of the score over the whole space",
     }
     every = [(name, its) for name, shares in found.items() for its in shares]
-    early = f" {left_out} trials that ended early are left out: a value that only they had seems not to matter."
+    early = f" Trials that ended early are left out ({left_out}): a value that only they had seems not to matter."
     left = early if left_out else ""
     return Plot(
         "importance",

@@ -118,7 +118,13 @@ def draw_parallel(question: Question, space: Mapping[str, Mapping[str, Any]], sh
     letters = max(9, 60 // len(columns))
     axis.set_xticks(
         range(len(columns)),
-        [wrapped(its, letters) for its in (*map(short_path, space), question.metric.replace("/", "/ "))],
+        [
+            wrapped(its, letters)
+            for its in (
+                *map(short_path, space),
+                question.metric if len(question.metric) <= letters else question.metric.replace("/", "/ "),
+            )
+        ],
     )
     axis.set_yticks([])
     axis.set_xlim(-0.1, len(columns) - 1 + 0.35)

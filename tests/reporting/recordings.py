@@ -69,9 +69,8 @@ def row(plan: Plan, arm: str, seed: int, value: float | None, study: str, run_id
     status, failure = ("failed", "diverged") if value is None else ("complete", "")
     values = {} if value is None else {plan.design.metric: value, "objective": 0.1, "test/static_from_f": 0.9}
     leaves = next((its.leaves for its in plan.arms if its.name == arm), {})
-    return CellRow(
-        study, "design", arm, f"{arm:x<64.64}", seed, status, failure, 8, 8, leaves, values, f"{arm} {seed}", False, run_id
-    )  # fmt: skip
+    who = (study, "design", arm, f"{arm:x<64.64}", seed, status, failure, 8, 8, leaves, values)
+    return CellRow(*who, cell=f"{arm} {seed}", run_id=run_id)
 
 
 def run(run_id: str, seed: int, why: str = "") -> CellRecord:
