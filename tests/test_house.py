@@ -59,6 +59,7 @@ ONLY_IN = {
     "typer": ("cli.py",),
     "matplotlib": ("pictures.py", "reporting/"),
     "pandas": ("reporting/",),
+    "jinja2": ("reporting/page.py",),
 }
 LIGHT = ("models", "losses", "training", "metrics", "data")  # rooms that need torch, numpy and scipy alone
 NEEDS_RAY = "ablate.training.distributed"

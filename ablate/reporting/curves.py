@@ -99,6 +99,8 @@ def said(
 
 def draw(every: Sequence[Course], metric: str, points: Mapping[str, Sequence[Point]], reference: str | None) -> Figure:
     """A panel per configuration, all on one scale."""
+    from matplotlib.ticker import MaxNLocator
+
     columns = min(COLUMNS, len(every))
     figure, axes = panels(len(every), columns, 1.7 if len(every) > 2 else 2.2, room=0.3)
     for axis, its in zip(axes, every, strict=True):
@@ -107,7 +109,7 @@ def draw(every: Sequence[Course], metric: str, points: Mapping[str, Sequence[Poi
             axis.plot([p.epoch for p in behind], [p.mean for p in behind], "--", color=GREY, lw=1.3, label="reference")
         panel(axis, its, points.get(its.name, ()))
         axis.set_title(wrapped(its.name, 68 // columns, 2), fontsize=8)
-        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes[0].set_ylim(*limits(every, points))
     figure.supylabel(metric, fontsize=9)
     figure.supxlabel("epoch", fontsize=9)
