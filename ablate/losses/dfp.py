@@ -22,10 +22,11 @@ class DFPOptions:
 
 @LOSSES("dfp", options=DFPOptions, needs={"predictor"}, bound=False, beta=False)
 def dfp(model: Any, batch: Batch, out: Output, *, options: DFPOptions) -> Tensor:
-    """-log N(signal_t; predictor(z_t), variance) of a signal that the data give for each frame, (B,), in nats.
+    """Dynamic factor prediction: what the data say of a frame, told from its z_t (Zhu et al. 2020, arXiv 2005.11437).
 
-    S3VAE (Zhu et al. 2020, arXiv 2005.11437), summed over frames and cells, z_t a posterior sample. The paper predicts
-    the output of other networks; `signal` is computed from the frames. No gradient reaches f or the decoder.
+    -log N(signal_t; predictor(z_t), variance), summed over frames and cells, (B,), in nats; z_t is a posterior sample.
+    The paper predicts the output of other networks; `signal` is computed from the frames. No gradient reaches f or the
+    decoder.
     """
     target = signal(batch.x, options.likelihood)  # (B, S, K), the last S frames
     told = model.predict(out.sample["z"])[:, batch.x.shape[1] - target.shape[1] :]

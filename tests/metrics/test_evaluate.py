@@ -9,7 +9,7 @@ from ablate.data.dataset import load_data
 from ablate.data.simvowels import SimVowelsOptions
 from ablate.errors import Mistake
 from ablate.metrics.eer import EEROptions
-from ablate.metrics.evaluate import baselines, codes, evaluate, raw_codes
+from ablate.metrics.evaluate import Codes, baselines, codes, evaluate, raw_codes
 from ablate.metrics.probes import ProbeOptions
 from ablate.models.vae import VAEOptions
 from ablate.random import initialise
@@ -39,6 +39,14 @@ def test_codes_are_the_posterior_means_of_all_windows() -> None:
     np.testing.assert_array_equal(its.dynamic, x[..., 3:])
     assert its.static.dtype == np.float64 and its.item is data.valid.sequence
     assert model.modes == [False] * 4 and model.training  # evaluation mode inside, training mode restored
+
+
+def test_a_code_for_the_whole_window_is_that_of_each_frame() -> None:
+    z = np.arange(6.0).reshape(3, 1, 2)
+    its = Codes({"z": z}, {"z": "dynamic"}, np.zeros(3, dtype=np.int64), window=4)
+    assert its.dynamic.shape == (3, 4, 2) and (its.dynamic == z).all()
+    np.testing.assert_array_equal(its.static, z[:, 0])  # its mean over frames stands for f
+    assert its.latents["z"] is z  # what the decoder takes
 
 
 def test_a_model_in_double_precision() -> None:
