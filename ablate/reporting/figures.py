@@ -57,7 +57,7 @@ def of_effects(its: Ablation) -> Iterator[Plot | None]:
     plan, question = its.found.plan, its.question
     design, marks = plan.design, marks_of(its.effects, its.found)
     against = {
-        True: "of a component: on minus off",
+        True: "of a component (on minus off)",
         False: f"against {plan.reference}" if plan.reference else "of each step on the one before",
     }[design.kind in FACTORIAL]
     level = "their looks'" if plan.test == "sequential" else percent(1 - design.alpha)

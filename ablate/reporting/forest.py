@@ -37,6 +37,11 @@ class Mark:
     verdict: str = ""  # its first word; empty: no claim
     each: tuple[float, ...] = ()  # the effect on each seed
 
+    def __str__(self) -> str:
+        """`-0.0406 [-0.05, -0.0312], worse`."""
+        interval = "" if self.lo is None or self.hi is None else f" [{self.lo:+.3g}, {self.hi:+.3g}]"
+        return f"{self.effect or 0:+.3g}{interval}, {self.word}"
+
     @property
     def claim(self) -> str:
         """better, worse, equivalent, or empty."""
@@ -94,14 +99,17 @@ def forest(marks: Sequence[Mark], question: Question, metric: str, than: str, ma
     """The figure. `than`: what effects are against; `conf`: `95 %`."""
     rows = shown(marks)
     few = "" if len(rows) == len(marks) else f" The {MOST} of {len(marks)} with a claim or the largest effects."
-    lone = "" if any(its.lo is not None for its in rows) else " One seed has no interval."
+    known = any(its.lo is not None for its in rows)
+    told = (
+        f"with its {conf} interval; small dots are single seeds." if known else "on one seed. One seed has no interval."
+    )
     shade = "" if margin is None else f" Shaded: the margin of ±{margin:g} that the study calls equivalent."
-    said = "; ".join(f"{its.name} {its.effect:+.4g}, {its.word}" for its in rows[:12] if its.effect is not None)
+    said = "; ".join(f"{its.name} {its}" for its in rows[:12] if its.effect is not None)
     return Plot(
         "forest",
         f"Effects on {metric}",
         f"Forest plot of effects on {metric}: {said or 'nothing has finished'}.",
-        f"Effect {than} with its {conf} interval; small dots are single seeds. {SHAPES}{shade}{few}{lone}",
+        f"Effect {than}, {told} {SHAPES}{shade}{few}",
         lambda: draw(rows, question, metric, margin),
         ("contrast", "effect", "lo", "hi", "seeds", "verdict"),
         tuple((its.name, its.effect, its.lo, its.hi, its.seeds, its.verdict) for its in marks),

@@ -48,9 +48,9 @@ def head(its: Recorded) -> Head:
         return ablation_head(its, its.ablation)
     question, found = its.question, confirmation(its.question, its.rows)
     leaves = listed([short_path(path) for path in question.space]) if question.space else "nothing"
-    better = "highest" if question.mode == "max" else "lowest"
-    aims = question.metrics or (question.metric,)
-    asked = f"Which values of {leaves} give the {better} {listed(list(aims))}, and does it hold on fresh seeds?"
+    aims = zip(question.metrics or (question.metric,), question.modes or (question.mode,), strict=True)
+    best = listed([f"{'highest' if mode == 'max' else 'lowest'} {metric}" for metric, mode in aims])
+    asked = f"Which values of {leaves} give the {best}, and does it hold on fresh seeds?"
     if found is None:
         answer = (
             "Nothing was confirmed on fresh seeds, so nothing is claimed: scores of one seed each choose, they prove "
