@@ -60,9 +60,11 @@ def of_effects(its: Ablation) -> Iterator[Plot | None]:
         True: "of a component (on minus off)",
         False: f"against {plan.reference}" if plan.reference else "of each step on the one before",
     }[design.kind in FACTORIAL]
-    level = "their looks'" if plan.test == "sequential" else percent(1 - design.alpha)
+    looked = plan.test == "sequential"
+    level = "an interval that holds at all looks at once" if looked else f"its {percent(1 - design.alpha)} interval"
     metric = shown_metric(design.metric, design.transform)
-    yield forest(marks, question, metric, against, design.margin, level)
+    if any(mark.effect is not None for mark in marks):
+        yield forest(marks, question, metric, against, design.margin, level)
     if design.kind in FACTORIAL:
         yield interaction(its.found)
         yield half_normal_plot(its.effects, marks)
@@ -77,9 +79,10 @@ def of_search(its: Recorded, found: Confirmation | None, fanova: bool) -> Iterat
     """The confirmation, then the trials."""
     question, mine = its.question, [row for row in its.rows if row.role == its.question.role]
     if found is not None:
-        metric, level = question.confirmed_metric, percent(1 - found.alpha)
+        metric, level = question.confirmed_metric, f"its {percent(1 - found.alpha)} interval"
         marks = confirmed_marks(found)
-        yield forest(marks, question, metric, f"against {found.reference}", None, level) if marks else None
+        if any(mark.effect is not None for mark in marks):
+            yield forest(marks, question, metric, f"against {found.reference}", None, level)
         yield seed_lines(confirmed_pairs(found), metric, found.alpha)
     trials = [Trial(row.name, row.point, row.status, scores(question, row)) for row in mine if row.status != "running"]
     yield parallel(question, trials)

@@ -96,13 +96,11 @@ def shown(marks: Sequence[Mark]) -> list[Mark]:
 
 
 def forest(marks: Sequence[Mark], question: Question, metric: str, than: str, margin: float | None, conf: str) -> Plot:
-    """The figure. `than`: what effects are against; `conf`: `95 %`."""
+    """The figure. `than`: what effects are against; `conf`: `its 95 % interval`."""
     rows = shown(marks)
     few = "" if len(rows) == len(marks) else f" The {MOST} of {len(marks)} with a claim or the largest effects."
     known = any(its.lo is not None for its in rows)
-    told = (
-        f"with its {conf} interval; small dots are single seeds." if known else "on one seed. One seed has no interval."
-    )
+    told = f"with {conf}; small dots are single seeds." if known else "on one seed. One seed has no interval."
     shade = "" if margin is None else f" Shaded: the margin of ±{margin:g} that the study calls equivalent."
     said = "; ".join(f"{its.name} {its}" for its in rows[:12] if its.effect is not None)
     return Plot(

@@ -116,10 +116,8 @@ def failures(its: Recorded, tables: Sequence[Table]) -> Section:
     """What failed, with the rates of an ablation's arms; else that nothing did. Of a search, all cells as well."""
     rates = [table for table in tables if table.title == FAILURES]
     every = failed_table(its)
-    said = []
-    if not rates and every is None:
-        missing = sum(row.status not in ("complete", "pruned") for row in its.rows)
-        said = [f"No run failed{f'; {missing} are not finished' if missing else ''}."]
+    missing = sum(row.status not in ("complete", "pruned") for row in its.rows)
+    said = [f"No run failed{f'; {missing} are not finished' if missing else ''}."] if every is None else []
     if its.ablation is None:
         said += [f"{one.role.capitalize()}: {one}." for one in accounts(its.question, its.rows)]
     return Section("failures", FAILURES, (*rates, *([every] if every else [])), " ".join(said))

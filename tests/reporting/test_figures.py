@@ -78,7 +78,7 @@ def test_the_forest_of_a_confirmation_has_the_baselines_without_a_claim() -> Non
 
 def test_of_too_many_contrasts_the_claims_and_the_largest_are_drawn() -> None:
     marks = [Mark(f"m{i}", 0.001 * i, None, None, "1/1", "better" if i == 3 else "") for i in range(100)]
-    its = forest(marks, QUESTION, "test/score", "against full", None, "95 %")
+    its = forest(marks, QUESTION, "test/score", "against full", None, "its 95 % interval")
     (axis,) = axes(its)
     names = [tick.get_text() for tick in axis.get_yticklabels()]
     assert names == ["m3", *(f"m{i}" for i in range(100 - MOST + 1, 100))]

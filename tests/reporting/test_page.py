@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from design.studies import NAMES, B, C, by_seed, cells, planned
 
+from ablate.design.options import Sequential
 from ablate.reporting.confirmed import confirmation
 from ablate.reporting.figures import figures
 from ablate.reporting.page import page, question_of
@@ -223,6 +224,49 @@ def test_a_path_has_a_page_that_claims_nothing() -> None:
     value = {"base": 0.5, "scc": 0.6, "cyclic": 0.55, "full": 0.62}
     text = written(ablation(plan, {arm: by_seed(y, y + 0.001) for arm, y in value.items()}))
     assert "From all off, the best flips were scc" in text and "figure-forest" not in text and "figure-curves" in text
+
+
+STAGES: dict[str, Any] = {
+    "nothing has run": lambda plan: {},
+    "one cell has": lambda plan: {plan.arms[0].name: {0: 0.5}},
+    "all diverged": lambda plan: {arm.name: dict.fromkeys(range(5)) for arm in plan.arms},
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("kind", ["leave_one_out", "cumulative", "factorial", "path"])
+def test_there_is_a_page_at_every_stage_and_it_claims_nothing_early(kind: str, stage: str) -> None:
+    plan = planned(kind, NAMES[:2], range(5))
+    its = ablation(plan, STAGES[stage](plan))
+    drawn = [one for one in figures(its) if one.name != "curves_elbo"]
+    read = Read(page(its, drawn))
+    assert {"forest", "paired", "interaction"}.isdisjoint(one.name for one in drawn)
+    cells = [str(attrs.get("class")) for tag, attrs in read.tags if tag in ("td", "li")]
+    assert not [its for its in cells if {"better", "worse", "equivalent"} & set(its.split())]
+    said = " ".join("".join(read.text).split())
+    assert "No run failed" in said if stage != "all diverged" else "Runs that failed" in said
+
+
+def test_sequential_seeds_show_their_looks() -> None:
+    plan = planned("leave_one_out", NAMES[:2], Sequential(12, step=4))
+    noise = [0.001 * ((7 * seed) % 5) for seed in range(12)]
+    values = {
+        "full": {seed: 0.6 + noise[seed] for seed in range(12)},
+        "no_scc": {seed: 0.5 + 0.5 * noise[seed] for seed in range(8)},
+        "no_cyclic": {seed: 0.6 + noise[(seed + 3) % 12] for seed in range(12)},
+    }
+    its = ablation(plan, values)
+    read = Read(page(its, [plot for plot in figures(its) if plot.name == "forest"]))
+    looks = next(table for table in read.tables if table[0][0] == "look")
+    assert [line[1:3] + line[-1:] for line in looks[1:3]] == [
+        ["8", "no_scc", "reject"],
+        ["8", "no_cyclic", "go on"],
+    ]
+    said = " ".join("".join(read.text).split())
+    assert "seedsup to 12" in said and re.search(
+        r"▼ no_scc: worsescc helps.*?-0\.10\d* \[.*?\], sequential p \.008", said
+    )
+    assert "with an interval that holds at all looks at once" in said
 
 
 def test_the_question_is_the_comment_of_the_study_file(tmp_path: Path) -> None:
