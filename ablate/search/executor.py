@@ -35,17 +35,23 @@ class Executor:
         sweep: str,
         folder: Path,
         record: Record,
-        spool: Spool,
+        spool: Spool | None,
         board: Board,
         result: Result,
         stop: Stop,
     ):
-        """`sweep`: id of this process's work; `folder`: of the study."""
+        """`sweep`: id of this process's work; `folder`: of the study; without a `spool` for looking only."""
         self.study, self.data, self.known, self.planner = study, data, known, known.planner
         several = study.search is not None and len(study.search.metric) > 1
         self.objectives = list(study.judged) if several else []
-        self.id, self.folder, self.record, self.spool = sweep, folder, record, spool
+        self.id, self.folder, self.record, self.written = sweep, folder, record, spool
         self.board, self.result, self.stop = board, result, stop
+
+    @property
+    def spool(self) -> Spool:
+        """Where what happens is written."""
+        assert self.written is not None, "who only looks runs nothing"
+        return self.written
 
     def run_list(self, title: str, cells: list[Cell], resources: Resources) -> dict[str, Outcome]:
         """Run the cells of a list that are not settled, in order, none stopped early; outcomes of all, by cell key."""
@@ -145,7 +151,9 @@ class Executor:
 
     def link(self, cell: Cell, out: Outcome) -> None:
         """A configuration run of this study that points at the seed run of another."""
-        self.spool.append(
+        if self.written is None:
+            return
+        self.written.append(
             {
                 "event": "arm_end",
                 "arm": cell.signature,

@@ -30,6 +30,7 @@ from ablate.search.plan import Planner, latest_attempts
 from ablate.search.progress import Board
 from ablate.search.result import Interrupted, Result, Stop
 from ablate.spool import Spool
+from ablate.sqlite_record import experiment
 from ablate.study import Study
 from ablate.tracking import Record, away, first_line
 from ablate.training.alike import check_arms
@@ -87,8 +88,13 @@ def begin(study: Study, flags: Flags, console: Console, leave: Leave, tell: Tell
     announce(study, console)
     tell(study, console)
     writable_folder(study)
-    data = usable_data(study)  # before anything is written
+    ended, file = seen(study)
+    data = usable_data(study, known=ended is not None)  # before anything is written
     folder = study_folder(study)
+    if ended is not None and file is not None and not flags.fresh and not Spool.backlog(folder / "spool"):
+        its = Sweep(ended, flags, console, folder, file, None, leave, data)
+        if its.settled():
+            return its.result
     record = open_record(study)
     with Lock(folder / "spool", study.name, record) as lock:
         deliver(record, folder / "spool", study.name)
@@ -109,10 +115,31 @@ def announce(study: Study, console: Console) -> None:
         console.print(f"Optuna         {mirror}", highlight=False, soft_wrap=True)
 
 
-def usable_data(study: Study) -> Data:
-    """The data, in the store from here on. Raises Mistake where they, or what is asked of them, will not do."""
+def seen(study: Study) -> tuple[Study | None, Record | None]:
+    """The study as planned, if its record is a file which says that this very plan has been run to its end.
+
+    With it the record, to read from.
+    """
+    uri = address(study)
+    if not uri.startswith("sqlite:///") or not experiment(
+        Path(uri.removeprefix("sqlite:///")), study.tracking.experiment
+    ):
+        return None, None
+    record = open_record(study, reading=True)
+    known = record.study(study.name)
+    planned = identity.as_planned(study, known) if known else study
+    return (planned if identity.complete(planned, known) else None), record
+
+
+def usable_data(study: Study, known: bool = False) -> Data:
+    """The data, in the store from here on. Raises Mistake where they, or what is asked of them, will not do.
+
+    `known`: this very study has been run to its end, so that nothing needs to be tried.
+    """
     base = study.base
     data = load_data((base.data.name, base.data.options), progress=True)
+    if known:
+        return data
     for trial in (base, *study.baselines.values()):
         key, metrics = study.measured
         check_measures(trial, data, metrics, key)
@@ -145,12 +172,13 @@ def study_folder(study: Study) -> Path:
     return folder
 
 
-def open_record(study: Study) -> Record:
+def open_record(study: Study, reading: bool = False) -> Record:
     """The MLflow record of the study: its server, or sqlite beside the study folders."""
     its = study.tracking
     root = Path(its.folder).resolve()
     artifacts = its.artifacts or (f"file://{root}/artifacts" if its.uri is None else None)
-    return Record(address(study), its.experiment, artifacts, wait=float(os.environ.get("ABLATE_RECORD_WAIT", "30")))
+    wait = float(os.environ.get("ABLATE_RECORD_WAIT", "30"))
+    return Record(address(study), its.experiment, artifacts, wait, reading)
 
 
 def address(study: Study) -> str:
@@ -184,7 +212,7 @@ class Sweep:
         console: Console,
         folder: Path,
         record: Record,
-        lock: Lock,
+        lock: Lock | None,
         leave: Leave,
         data: Data,
     ):
@@ -225,14 +253,20 @@ class Sweep:
             self.close(status)
         return self.result
 
+    def settled(self) -> bool:
+        """Whether nothing is left of a study that its record calls complete; fills the result, writes nothing."""
+        for line in self.data.report.lines():
+            self.board.say(f"data: {line}")
+        left = work(self.executor()).remaining()
+        self.board.close()
+        return not left
+
     def open(self) -> Executor:
         """The study's run in the record, its writer, and what runs the cells that the record lacks."""
         study, record = self.study, self.record
-        cells, arms = record.cells(), record.arms(study.name)
-        attempts = latest_attempts(its for its in cells if its.study == study.name)
-        if self.flags.fresh:
-            cells, arms, attempts = [], [], {key: attempt + 1 for key, attempt in attempts.items()}
+        executor = self.executor()
         if self.spool is None:
+            assert self.lock is not None
             identity.keep_file(study, self.folder)
             run = record.open_study(study.name, identity.tags(study) | provenance(), identity.digest(study))
             self.lock.sign(run)
@@ -243,6 +277,16 @@ class Sweep:
             self.tell_data(self.spool)
             for event in identity.design_events(study, self.folder):
                 self.spool.append(event)
+        executor.written = self.spool
+        return executor
+
+    def executor(self) -> Executor:
+        """What runs the cells that the record lacks."""
+        study, record = self.study, self.record
+        cells, arms = record.cells(), record.arms(study.name)
+        attempts = latest_attempts(its for its in cells if its.study == study.name)
+        if self.flags.fresh:
+            cells, arms, attempts = [], [], {key: attempt + 1 for key, attempt in attempts.items()}
         return Executor(
             study,
             self.data,

@@ -105,9 +105,9 @@ class World:
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch):
         self.folder, self.tune, self.out, self.started = folder, FakeTune(), io.StringIO(), 0
         self.record: Any = MemoryRecord()
-        patch.setattr(runner, "open_record", lambda _: self.record)
+        patch.setattr(runner, "open_record", lambda _, reading=False: self.record)
         data = SimpleNamespace(digest=DATA, report=SimpleNamespace(lines=lambda: []), summary=lambda: "all read")
-        patch.setattr(runner, "usable_data", lambda _: data)
+        patch.setattr(runner, "usable_data", lambda _, known=False: data)
         patch.setattr(tuning, "run_tuner", self.tune)
         patch.setattr(cluster, "connected", self.connected)
         patch.setattr(cluster, "concurrency", lambda _: 1)

@@ -256,7 +256,7 @@ def test_a_folder_that_cannot_be_made_is_refused(toys: Path) -> None:
 
 
 def test_the_record_lies_beside_the_studies_unless_told_otherwise(toys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "Record", lambda *where, wait: where)
+    monkeypatch.setattr(runner, "Record", lambda *where: where[:3])
     assert open_record(study()) == (f"sqlite:///{toys}/runs/mlflow.db", "ablate", f"file://{toys}/runs/artifacts")
     server = study(STUDY, "tracking.uri=http://mlflow:5000", "tracking.experiment=mine")
     assert open_record(server) == ("http://mlflow:5000", "mine", None)
