@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import ClassVar, Literal
 
 import torch
@@ -233,13 +234,13 @@ def conv_nets(x_dim: int, length: int, s: Sizes, options: SpeechVAEOptions) -> t
 
         return Gated(normed(), normed()) if gated else nn.Sequential(normed(), nn.LeakyReLU(SLOPE))
 
-    down: list[nn.Module] = [unit(lambda: nn.Conv2d(1, first, (1, x_dim), bias=bias), first)]  # (B, C, T, 1)
+    down: list[nn.Module] = [unit(partial(nn.Conv2d, 1, first, (1, x_dim), bias=bias), first)]  # (B, C, T, 1)
     up: list[nn.Module] = []
     for a, b in itertools.pairwise(s.channels):
-        down.append(unit(lambda a=a, b=b: nn.Conv2d(a, b, (3, 1), (2, 1), bias=bias), b))
-        up.insert(0, unit(lambda a=a, b=b: nn.ConvTranspose2d(b, a, (3, 1), (2, 1), bias=bias), a))
+        down.append(unit(partial(nn.Conv2d, a, b, (3, 1), (2, 1), bias=bias), b))
+        up.insert(0, unit(partial(nn.ConvTranspose2d, b, a, (3, 1), (2, 1), bias=bias), a))
     if options.reference_output:
-        up.append(unit(lambda: nn.ConvTranspose2d(first, 1, (1, x_dim), bias=bias), 1, norm=True))
+        up.append(unit(partial(nn.ConvTranspose2d, first, 1, (1, x_dim), bias=bias), 1, norm=True))
     else:
         up.append(nn.ConvTranspose2d(first, 1, (1, x_dim)))
     encoder = nn.Sequential(
