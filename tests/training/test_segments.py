@@ -1,9 +1,11 @@
 """Models of whole segments, as cells: built for the data's window, trained, scored, cut and carried on."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 
 from ablate.errors import Mistake
 from ablate.registry import MODELS, build
@@ -11,6 +13,7 @@ from ablate.training.cell import build_step
 from ablate.training.measures import check_measures
 
 from .cells import CPU, Cut, cell, common, data, run, same, state, trial
+from .test_distributed import Run, distance
 
 BOUND = {"recon": {"weight": 1.0}, "kl_z": {"weight": 1.0}}
 BOTH = BOUND | {"kl_f": {"weight": 1.0}}
@@ -71,3 +74,29 @@ def test_frames_that_the_model_cannot_read_are_refused_before_training(name: str
     if name == "s3vae":
         with pytest.raises(Mistake, match="with preset paper takes frames that are pictures"):
             check_measures(trial(BOTH, {"name": "s3vae", "preset": "paper"}), data(), [])
+
+
+def configuration(name: str, folder: str) -> dict[str, Any]:
+    """A cell of two epochs in double precision."""
+    model, loss = MODELS_[name]
+    return cell(trial(loss, model, epochs=2, precision="float64").plain(), Path(folder) / name)
+
+
+def rank_of_two(rank: int, folder: str) -> None:
+    """All of them on two ranks, in one start of the processes."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=2)
+    found = {name: Run(configuration(name, f"{folder}/two"), rank, 2).weights for name in MODELS_}
+    torch.save(found, f"{folder}/rank{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_workers_train_what_one_worker_trains(tmp_path: Path) -> None:
+    torch.multiprocessing.spawn(rank_of_two, (str(tmp_path),), nprocs=2)
+    first, second = (torch.load(tmp_path / f"rank{rank}.pt") for rank in (0, 1))
+    for name in MODELS_:
+        learned = [key for key in first[name] if "running_" not in key and "num_batches" not in key]
+        assert all(torch.equal(first[name][key], second[name][key]) for key in learned), name
+        if name != "conv, published":  # batch normalisation sees one worker's share
+            assert distance(first[name], Run(configuration(name, f"{tmp_path}/one")).weights) < 1e-9, name
