@@ -238,9 +238,15 @@ def report(
     figures: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Every figure as PDF, SVG and PNG, with its numbers as CSV.")
     ] = None,
+    everything: Annotated[
+        Path | None,
+        typer.Option(
+            "--all", metavar="DIR", help="Page, tables, figures, all runs with their cost, digests of it all."
+        ),
+    ] = None,
     fanova: Annotated[bool, typer.Option("--fanova", help="Importance by fANOVA too, which takes longer.")] = False,
 ) -> None:
-    """Tables of a study, from the record alone; `--html` a page, `--figures` its figures."""
+    """Tables of a study, from the record alone; `--html` a page, `--figures` its figures, `--all` all of it."""
     from ablate.reporting.recorded import recorded
 
     if path is not None and not html:
@@ -251,10 +257,14 @@ def report(
 
         home = Path(folder) / study
         publish(its, home, (path or home / "report" / "report.html") if html else None, figures, fanova, console)
+    if everything is not None:
+        from ablate.reporting.folder import write_folder
+
+        write_folder(its, Path(folder) / study, everything, fanova, console)
     forms = {its.csv: as_csv, its.cells: as_cells, its.markdown: as_markdown, its.latex: as_latex}
     for write in [form for form, asked in forms.items() if asked]:
         sys.stdout.write(write())
-    if not any((*forms.values(), html, figures)):
+    if not any((*forms.values(), html, figures, everything)):
         its.show(console)
     raise typer.Exit(FAILED if its.faults else DONE)
 
