@@ -137,7 +137,7 @@ def examine(study: Study, probe: bool = True, address: str | None = None, cpus: 
     plan.where = f"the cluster at {address}" if address else "this machine"
     frame = attempt(lambda: frame_of(study, plan.data)) if readable else None
     if frame is not None:
-        plan.parameters = attempt(lambda: count_parameters(study, frame)) or {}
+        plan.parameters = attempt(lambda: count_parameters(study, frame, plan.data)) or {}
         if study.plan is not None:
             attempt(lambda: check_built(study, frame, plan.data))
     plan.unknown_cost = no_probe(plan, probe)
@@ -219,11 +219,15 @@ def frame_of(study: Study, data: Data | None) -> tuple[int, ...] | None:
     return None
 
 
-def count_parameters(study: Study, frame: tuple[int, ...]) -> dict[str, list[int]]:
-    """Model -> its number of parameters by default and at the ends of its ranges; built on the meta device."""
+def count_parameters(study: Study, frame: tuple[int, ...], data: Data | None = None) -> dict[str, list[int]]:
+    """Model -> its number of parameters by default and at the ends of its ranges; built on the meta device.
+
+    Before the data are prepared, what a model holds of every sequence is counted once.
+    """
+    sequences = 1 if data is None else len(data.train.items)
     counts: dict[str, list[int]] = {}
     for name, trial in {study.base.model.name: study.base, **study.baselines}.items():
-        counts[name] = [number_of_parameters(its, frame) for its in (trial, *corners(study, trial))]
+        counts[name] = [number_of_parameters(its, frame, sequences) for its in (trial, *corners(study, trial))]
     return counts
 
 
@@ -237,10 +241,10 @@ def corners(study: Study, trial: Trial) -> list[Trial]:
     return [trial.replace(dict(zip(paths, values, strict=True))) for values in points] if paths else []
 
 
-def number_of_parameters(trial: Trial, frame: tuple[int, ...]) -> int:
+def number_of_parameters(trial: Trial, frame: tuple[int, ...], sequences: int = 1) -> int:
     """Parameters of the model of a configuration; raises Mistake where it cannot be built for such frames."""
     with torch.device("meta"):
-        model = build(MODELS[trial.model.name], frame, trial.model.options, trial.data.options.window)
+        model = build(MODELS[trial.model.name], frame, trial.model.options, trial.data.options.window, sequences)
     return sum(p.numel() for p in model.parameters())
 
 

@@ -108,12 +108,14 @@ DATASETS = Registry("dataset", "ablate.data")
 METRICS = Registry("metric", "ablate.metrics")
 
 
-def build(entry: Entry, frame: tuple[int, ...], options: Any, window: int) -> Any:
-    """The model of an entry for such frames; one that is built for whole segments (`segments=True`) hears their length.
+def build(entry: Entry, frame: tuple[int, ...], options: Any, window: int, sequences: int = 1) -> Any:
+    """The model of an entry for such frames.
 
-    Raises Mistake where the model cannot take them.
+    One that is built for whole segments (`segments=True`) hears their length; one that holds something of every
+    training sequence (`sequences=True`) their number. Raises Mistake where the model cannot take the frames.
     """
-    return entry.make(frame, options, window) if entry.meta.get("segments") else entry.make(frame, options)
+    told = {"segments": window, "sequences": sequences}
+    return entry.make(frame, options, *(its for name, its in told.items() if entry.meta.get(name)))
 
 
 def latent(model: Any, role: str) -> str:

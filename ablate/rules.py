@@ -57,7 +57,7 @@ def broken(facts: Facts) -> Broken:
 def offers(model: Entry) -> set[str]:
     """What a model has for terms and metrics to need: roles of its latents, `latent:<name>`, parts."""
     latents: dict[str, str] = model.meta.get("latents", {})
-    parts = {part for part in ("decoder", "predictor") if model.meta.get(part)}
+    parts = {part for part in ("decoder", "predictor", "sequences") if model.meta.get(part)}
     return set(latents.values()) | {f"latent:{name}" for name in latents} | parts
 
 
@@ -76,7 +76,7 @@ def need_in_words(need: str) -> str:
     """`static` -> `a static latent`, `latent:f` -> `a latent named f`, `decoder` -> `a decoder`."""
     if need.startswith("latent:"):
         return f"a latent named {need.removeprefix('latent:')}"
-    parts = {"decoder": "a decoder", "predictor": "a predictor of frames"}
+    parts = {"decoder": "a decoder", "predictor": "a predictor of frames", "sequences": "a mean of every sequence"}
     return parts.get(need, f"a {need} latent")
 
 

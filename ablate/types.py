@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -53,6 +54,10 @@ class Batch:
     draw: Draws  # the random numbers of this step
     gather: Callable[[Tensor], Tensor] = alone  # (B, ...) -> (global B, ...), with gradient
     epoch: int = 0  # epochs that training has completed
+    sequence: Tensor | None = None  # (B,) row of the sequence that each window was cut from, in the table of sequences
+    segments: Tensor | None = None  # (B,) windows in all that were cut from that sequence
+    table: Tensor | None = None  # (S, D) mean of the static code of each sequence; None: those that the model holds
+    drawn: np.ndarray | None = None  # (S,) sequences of the split that the model's table holds from this batch on
 
 
 @dataclass(frozen=True)
@@ -64,3 +69,4 @@ class Output:
     sample: dict[str, Tensor]  # posterior samples; the means where no noise was given
     x_hat: Tensor | None  # (B, T, *frame): mean, logits or log-power, as the reconstruction term reads it
     log_p: dict[str, Tensor] = field(default_factory=dict)  # (B,) log p(sample) of latents whose prior is not diagonal
+    x_logvar: Tensor | None = None  # (B, T, *frame): of p(x | .), where the model tells it beside the mean `x_hat`

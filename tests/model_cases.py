@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ablate.models.dkf import DKFOptions
 from ablate.models.dsae import DSAEOptions
 from ablate.models.dsae_lstm import LSTMCOptions, LSTMFOptions
+from ablate.models.fhvae import FHVAEOptions
 from ablate.models.kvae import KVAEOptions
 from ablate.models.rvae import RVAEOptions
 from ablate.models.s3vae import S3VAEOptions
@@ -22,6 +23,7 @@ from ablate.registry import MODELS, build
 from ablate.types import Batch, Output
 
 VECTOR, PICTURE = (5,), (3, 16, 16)
+SEQUENCES = 8  # of which a model may hold something
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Case:
     any_length: bool = True  # whether it takes others too
 
     def make(self) -> nn.Module:
-        return build(MODELS[self.model], self.frame, self.options, self.length)
+        return build(MODELS[self.model], self.frame, self.options, self.length, SEQUENCES)
 
     def build(self, seed: int = 0, dtype: torch.dtype = torch.float32) -> nn.Module:
         model = self.make()
@@ -83,6 +85,9 @@ CASES = {
     "lstm_f": Case("lstm_f", LSTMFOptions("tiny", dense_x=(6,), dense_f=(5,))),
     "lstm_c": Case("lstm_c", LSTMCOptions("tiny", rnn_h=6)),
     "lstm_c-pictures": Case("lstm_c", LSTMCOptions("tiny"), PICTURE),
+    "fhvae": Case("fhvae", FHVAEOptions("sfh", z1_dim=3, z2_dim=4, hidden=32)),
+    "fhvae-one-layer": Case("fhvae", FHVAEOptions(z1_dim=3, z2_dim=4, hidden=5, table=4)),
+    "fhvae-simple": Case("fhvae", FHVAEOptions(net="simple", z1_dim=3, z2_dim=4, widths=(7, 6)), any_length=False),
     "s3vae": Case("s3vae", S3VAEOptions("tiny", predictor=(6,))),
     "s3vae-pictures": Case("s3vae", S3VAEOptions("tiny"), PICTURE),
 }
@@ -104,10 +109,17 @@ def draws(B: int, step: int = 0) -> Draws:
 
 
 def batch(x: Tensor, step: int = 0, n_train: int = 50) -> Batch:
-    return Batch(x, torch.arange(len(x)), n_train, draws(len(x), step))
+    """Every row a window of another sequence, of seven windows each."""
+    rows = torch.arange(len(x))
+    return Batch(x, rows, n_train, draws(len(x), step), sequence=rows, segments=torch.full_like(rows, 7))
+
+
+def passed(model: nn.Module, x: Tensor, eps: dict[str, Tensor]) -> Output:
+    """What a training step has the model make of such a batch: one that knows sequences is told theirs."""
+    return model(x, eps, model.prior_mean(batch(x))) if hasattr(model, "prior_mean") else model(x, eps)
 
 
 def run(case: Case, dtype: torch.dtype = torch.float32) -> tuple[nn.Module, Batch, Output]:
     """A fresh model, a batch and what the one makes of the other."""
     model, x = case.build(dtype=dtype), frames(case, dtype=dtype)
-    return model, batch(x), model(x, noise(model, x))
+    return model, batch(x), passed(model, x, noise(model, x))

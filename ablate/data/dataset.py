@@ -93,6 +93,11 @@ class Split:
         """Number of windows."""
         return len(self.first)
 
+    @cached_property
+    def segments(self) -> np.ndarray:
+        """Windows that were cut from each item, (n_items,)."""
+        return np.bincount(self.sequence, minlength=len(self.items))
+
     def x(self, rows: Any) -> torch.Tensor:
         """Normalised windows, (B, T, *frame) float32, contiguous and the caller's own. `rows` is (B,) or a slice."""
         return self.scaling.apply(self.raw(rows))

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ablate.models.feedback import Likelihood
 from ablate.registry import LOSSES
-from ablate.types import Batch, Output
+from ablate.types import Batch, Gaussian, Output
 
 FLOOR = 1e-10  # of a power spectrum, so that a zero bin has a logarithm
 
@@ -26,11 +26,15 @@ class ReconOptions:
 def recon(model: nn.Module, batch: Batch, out: Output, *, options: ReconOptions) -> Tensor:
     """-log p(x | x_hat), summed over frames and features.
 
-    gaussian: x_hat is the mean, full constant. bernoulli: x in [0, 1], x_hat logits. itakura_saito: x a power spectrum,
-    x_hat log-power; the divergence is -log of the complex Gaussian of the transform up to terms in x alone (Leglaive et
-    al. 2020, arXiv 1910.10942). x is floored at 1e-10, which published code does not do.
+    gaussian: x_hat is the mean, full constant; where a model tells the log-variance too (fhvae), `variance` multiplies
+    it. bernoulli: x in [0, 1], x_hat logits. itakura_saito: x a power spectrum, x_hat log-power; the divergence is -log
+    of the complex Gaussian of the transform up to terms in x alone (Leglaive et al. 2020, arXiv 1910.10942). x is
+    floored at 1e-10, which published code does not do.
     """
     assert out.x_hat is not None
+    if options.likelihood == "gaussian" and out.x_logvar is not None:
+        p = Gaussian(out.x_hat, out.x_logvar + math.log(options.variance))
+        return -p.log_prob(batch.x).flatten(1).sum(1)
     return negative_log_likelihood(batch.x, out.x_hat, options.likelihood, options.variance).flatten(1).sum(1)
 
 

@@ -1,6 +1,7 @@
 """Building blocks shared by the models: Gaussian heads, tanh networks, LSTM ends, layers with other starts."""
 
 import itertools
+import math
 from collections.abc import Sequence
 
 import torch
@@ -60,6 +61,33 @@ class KaimingLinear(nn.Linear):
         """Bias as in torch."""
         super().reset_parameters()
         nn.init.kaiming_normal_(self.weight)
+
+
+class XavierLinear(nn.Linear):
+    """Linear layer that starts xavier-uniform, with a bias of 0."""
+
+    def reset_parameters(self) -> None:
+        """Weights of variance 2 / (in + out)."""
+        nn.init.xavier_uniform_(self.weight)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+
+class XavierLSTM(nn.LSTM):
+    """LSTM of one direction that starts xavier-uniform, with biases of 0 but 1 in the forget gates."""
+
+    def reset_parameters(self) -> None:
+        """One bound for the weights of input and state together, as where a cell holds them in one matrix."""
+        H = self.hidden_size
+        for layer in range(self.num_layers):
+            w_in, w_state, b_in, b_state = self.all_weights[layer]
+            bound = math.sqrt(6 / (w_in.shape[1] + H + 4 * H))
+            for weight in (w_in, w_state):
+                nn.init.uniform_(weight, -bound, bound)
+            nn.init.zeros_(b_state)
+            with torch.no_grad():
+                b_in.zero_()
+                b_in[H : 2 * H] = 1
 
 
 class KaimingConv2d(nn.Conv2d):

@@ -17,7 +17,7 @@ from ablate.registry import MODELS, build
 from ablate.training.batches import Place
 from ablate.training.cell import build_step, prepare_process
 from ablate.training.loop import make_optimiser
-from ablate.training.measures import check_values
+from ablate.training.measures import check_sequences, check_values
 from ablate.training.probe import endless, train_step
 from ablate.training.step import Step
 from ablate.trial import Trial
@@ -34,6 +34,7 @@ def check_arms(plan: Plan, base: Trial, data: Data) -> None:
     def frame(trial: Trial) -> tuple[int, ...]:
         mine = data_of(trial, base, data)
         check_values(trial, mine)
+        check_sequences(trial, mine)
         return mine.frame
 
     check_alike(plan, base, frame)

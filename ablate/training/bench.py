@@ -15,7 +15,7 @@ from ablate.training.step import Step, build_terms, objective
 from ablate.trial import Loss, Term
 from ablate.types import Batch
 
-FRAME, FRAMES, BATCH, N_TRAIN = (80,), 20, 32, 2368  # as the default study has them
+FRAME, FRAMES, BATCH, N_TRAIN, SEQUENCES = (80,), 20, 32, 2368, 64  # as the default study has them
 WARM_UP = 3  # steps that are not counted
 
 
@@ -24,7 +24,7 @@ class Stepper:
 
     def __init__(self, model: Entry, terms: list[str], device: torch.device):
         """Raises Mistake for a model that does not take vectors."""
-        net = build(model, FRAME, model.options(), FRAMES)
+        net = build(model, FRAME, model.options(), FRAMES, SEQUENCES)
         initialise(net, 0)
         chosen = {name: Term(options=LOSSES[name].options()) for name in terms}
         self.step = Step(net.to(device), build_terms(Loss(terms=chosen))).train()
@@ -32,6 +32,7 @@ class Stepper:
         self.device, self.done = device, 0
         self.x = torch.randn(BATCH, FRAMES, *FRAME, generator=torch.Generator().manual_seed(0)).to(device)
         self.index = torch.arange(BATCH, device=device)
+        self.segments = torch.full_like(self.index, N_TRAIN // SEQUENCES)
 
     @property
     def parameters(self) -> int:
@@ -43,7 +44,8 @@ class Stepper:
         for _ in range(steps):
             draw = Draws(0, (self.done,), BATCH, slice(0, BATCH), self.device)
             self.optimiser.zero_grad(set_to_none=True)
-            values = self.step(Batch(self.x, self.index, N_TRAIN, draw))
+            batch = Batch(self.x, self.index, N_TRAIN, draw, sequence=self.index, segments=self.segments)
+            values = self.step(batch)
             total = objective(values, self.step.terms, 0.0)
             total.backward()
             gradient_norm(self.step, None)
@@ -100,7 +102,7 @@ def carried(model: Entry) -> tuple[list[str], list[str]]:
     """Names of the terms that a model can carry: those of its bound, and the others."""
     latents = model.meta["latents"]
     offers = {*latents.values(), *(f"latent:{name}" for name in latents)}
-    offers |= {part for part in ("decoder", "predictor") if model.meta.get(part)}
+    offers |= {part for part in ("decoder", "predictor", "sequences") if model.meta.get(part)}
     its = [entry for entry in LOSSES if set(entry.meta.get("needs", ())) <= offers]
     return [e.name for e in its if e.meta.get("bound")], [e.name for e in its if not e.meta.get("bound")]
 

@@ -15,10 +15,10 @@ from ablate.data.dataset import Data, load_data
 from ablate.errors import Mistake
 from ablate.metrics.pictures import draw
 from ablate.random import initialise
-from ablate.registry import MODELS, build
 from ablate.training import checkpoint
 from ablate.training.batches import Place
 from ablate.training.loop import fit, keep, now
+from ablate.training.measures import build_model
 from ablate.training.progress import Progress, Report
 from ablate.training.step import Step, build_terms
 from ablate.training.validation import likelihood, score
@@ -125,8 +125,7 @@ def prepare_process(trial: Trial) -> None:
 
 def build_step(trial: Trial, data: Data, device: torch.device) -> Step:
     """Model and terms, initialised from the streams of the seed, or from the run of `train.init_from`."""
-    entry = MODELS[trial.model.name]
-    model: nn.Module = build(entry, data.frame, trial.model.options, data.train.window)
+    model: nn.Module = build_model(trial, data)
     initialise(model, trial.train.seed)
     if hasattr(model, "start_from"):
         model.start_from(data.mean_frame())  # type: ignore[operator]

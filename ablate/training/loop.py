@@ -13,6 +13,7 @@ from ablate.training import checkpoint
 from ablate.training.batches import Place, shares
 from ablate.training.progress import Progress, Report, advance, ended
 from ablate.training.step import Step, objective
+from ablate.training.tables import redraw
 from ablate.training.usage import Usage
 from ablate.training.validation import per_frame, validate
 from ablate.training.watch import Watch
@@ -130,6 +131,8 @@ def train_epoch(
     watch = Watch([term.name for term in step.terms if term.weight > 0], place)
     for i, batch in enumerate(batches):
         optimiser.zero_grad(set_to_none=True)
+        if batch.drawn is not None:
+            redraw(step.model, optimiser, data.train, batch.drawn, trial, place)
         torch.manual_seed(stream(trial.train.seed, "dropout", *batch.draw.index, place.rank))
         values = wrapped(batch)
         loss = objective(values, step.terms, epoch + i / len(batches))

@@ -1,6 +1,7 @@
 """Whether a configuration suits its data and will report what a study selects on; asked before anything starts."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 
@@ -19,7 +20,7 @@ LOOKED_AT = 64  # validation windows whose range is checked
 def check_measures(trial: Trial, data: Data, metrics: Iterable[str], key: str = "search.metric") -> None:
     """Raise Mistake if the model cannot take the frames or the likelihood the values, or the data lack a metric."""
     with torch.device("meta"):
-        build(MODELS[trial.model.name], data.frame, trial.model.options, data.train.window)
+        build_model(trial, data)
     build_terms(trial.loss)
     check_values(trial, data)
     chosen = list(metrics)
@@ -33,6 +34,24 @@ def check_measures(trial: Trial, data: Data, metrics: Iterable[str], key: str = 
                 f"{key} {metric} is not defined on the {NAMES[split]} split of {trial.data.name} "
                 f"(factors: {factors(data)}); take one of {known or f'{split}/r2'}"
             )
+
+
+def build_model(trial: Trial, data: Data) -> Any:
+    """The model of a configuration for its data; raises Mistake where it cannot take them."""
+    check_sequences(trial, data)
+    return build(MODELS[trial.model.name], data.frame, trial.model.options, data.train.window, len(data.train.items))
+
+
+def check_sequences(trial: Trial, data: Data) -> None:
+    """For a model that tells a sequence from its segments, some must be as long as two segments."""
+    split, told = data.train, MODELS[trial.model.name].meta.get("sequences")
+    longest = split.starts.max(initial=0) + split.window
+    if told and longest < 2 * split.window:
+        raise Mistake(
+            f"model {trial.model.name} learns what the segments of a sequence share, and the longest training sequence "
+            f"of {trial.data.name} has {longest} frames, less than two segments of data.window {split.window}; lower "
+            "data.window"
+        )
 
 
 def check_values(trial: Trial, data: Data) -> None:

@@ -71,6 +71,10 @@ class Step(nn.Module):
         shapes: Mapping[str, tuple[int, ...]] = self.model.noise_shapes(batch.x.shape[1])  # type: ignore[operator]
         noise = {name: batch.draw.normal(f"posterior/{name}", *shape) for name, shape in shapes.items()}
         noise = {name: eps.to(batch.x.dtype) for name, eps in noise.items()}
+        if hasattr(self.model, "prior_mean"):  # of the static code, by the sequence of each window
+            mean: Tensor = self.model.prior_mean(batch)  # type: ignore[operator]
+            of_sequences: Output = self.model(batch.x, noise, mean)
+            return of_sequences
         if self.training and getattr(self.model, "mode", None) == "scheduled":
             share: float = self.model.share(batch.epoch)  # type: ignore[operator]
             own = batch.draw.common("feedback", batch.x.shape[1]) <= share
@@ -82,10 +86,9 @@ class Step(nn.Module):
 
 def clamped(out: Output) -> Tensor:
     """Number of log-variances that sit on their bounds, per sequence (B,); 0 in a healthy run."""
-    counts = [
-        ((g.logvar <= LOGVAR_MIN) | (g.logvar >= LOGVAR_MAX)).flatten(1).sum(1)
-        for g in [*out.q.values(), *out.p.values()]
-    ]
+    logvars = [g.logvar for g in [*out.q.values(), *out.p.values()]]
+    logvars += [] if out.x_logvar is None else [out.x_logvar]
+    counts = [((its <= LOGVAR_MIN) | (its >= LOGVAR_MAX)).flatten(1).sum(1) for its in logvars]
     return torch.stack(counts).sum(0).to(torch.get_default_dtype())
 
 

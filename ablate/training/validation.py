@@ -11,9 +11,10 @@ from ablate.data.dataset import Data, Split
 from ablate.errors import NonFinite
 from ablate.metrics.evaluate import evaluate
 from ablate.random import Draws
-from ablate.training.batches import Place, read
+from ablate.training.batches import Place, origin, read
 from ablate.training.progress import Report
 from ablate.training.step import Step, elbo
+from ablate.training.tables import unseen
 from ablate.training.usage import Usage
 from ablate.trial import Trial
 from ablate.types import Batch
@@ -69,12 +70,14 @@ def mean_terms(step: Step, split: Split, n_train: int, trial: Trial, place: Plac
     Batches are as equal as can be, so that none is left with a single sequence.
     """
     batches = np.array_split(np.arange(split.n), math.ceil(split.n / trial.train.batch_size))
+    row, table = np.arange(len(split.items)), unseen(step.model, split, trial, place)
     sums: dict[str, float] = {}
     for i, index in enumerate(batches):
         everything = slice(0, len(index))
         draw = Draws(trial.train.seed, (i,), len(index), everything, place.device, "eval/")
         rows = torch.from_numpy(index).to(place.device)
-        values = step(Batch(read(split, index, trial, place), rows, n_train, draw))
+        told = origin(split, index, row, place)
+        values = step(Batch(read(split, index, trial, place), rows, n_train, draw, table=table, **told))
         for name, value in values.items():
             sums[name] = sums.get(name, 0.0) + float(value.double().sum())
     return {name: value / split.n for name, value in sums.items()}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from model_cases import CASES, batch, draws, frames, noise, run
+from model_cases import CASES, batch, draws, frames, noise, passed, run
 
 import ablate.losses
 from ablate.losses.cyclic import CyclicOptions
@@ -21,18 +21,26 @@ VARIANTS = {
     "kl_f": [NoOptions()],
     "kl_z": [NoOptions()],
     "kl_a": [NoOptions()],
+    "kl_z1": [NoOptions()],
+    "kl_z2": [NoOptions()],
+    "mu2_prior": [NoOptions()],
+    "disc": [NoOptions()],
     "scc": [SCCOptions(), SCCOptions("ali")],
     "cyclic": [CyclicOptions(), CyclicOptions("uniform", detach_codes=True, detach_target=False)],
     "dfp": [DFPOptions(), DFPOptions(0.1, "itakura_saito")],
     "mi": [MIOptions(), MIOptions(estimator="mss", frames="mean"), MIOptions("ali")],
 }
 
+KLS = {"kl_f", "kl_z", "kl_a", "kl_z1", "kl_z2"}
+OF_FHVAE = {"kl_z1", "kl_z2", "mu2_prior", "disc"}
+ROLES, PARTS = ("static", "dynamic"), ("decoder", "predictor", "sequences")
+
 
 def carries(case, term: str) -> bool:
     """Whether the model has what the term needs."""
     meta = MODELS[case.model].meta
     has = {*meta["latents"].values(), *(f"latent:{name}" for name in meta["latents"])}
-    return LOSSES[term].meta["needs"] <= has | {part for part in ("decoder", "predictor") if meta.get(part)}
+    return LOSSES[term].meta["needs"] <= has | {part for part in PARTS if meta.get(part)}
 
 
 PAIRS = [
@@ -64,19 +72,20 @@ def test_every_term_is_asked_and_every_file_has_its_test():
 
 def test_what_the_terms_declare():
     declared = {entry.name: (entry.meta["bound"], entry.meta["beta"]) for entry in LOSSES}
-    assert {name for name, (bound, _) in declared.items() if bound} == {"recon", "kl_f", "kl_z", "kl_a"}
-    assert {name for name, (_, beta) in declared.items() if beta} == {"kl_f", "kl_z", "kl_a"}
+    assert {name for name, (bound, _) in declared.items() if bound} == KLS | {"recon", "mu2_prior"}
+    assert {name for name, (_, beta) in declared.items() if beta} == KLS
     for entry in LOSSES:
-        assert entry.meta["needs"] <= {"static", "dynamic", "decoder", "predictor", "latent:f", "latent:z", "latent:a"}
+        assert {its for its in entry.meta["needs"] if not its.startswith("latent:")} <= {*ROLES, *PARTS}
         assert entry.doc and len(entry.doc) < 120
 
 
 def test_which_model_carries_what():
     can = {name: {term for term in VARIANTS if carries(case, term)} for name, case in CASES.items()}
     assert can["vae"] == can["vae-pictures"] == {"recon", "kl_z"}
-    assert can["s3vae"] == can["s3vae-pictures"] == set(VARIANTS) - {"kl_a"}
+    assert can["s3vae"] == can["s3vae-pictures"] == set(VARIANTS) - {"kl_a"} - OF_FHVAE
     assert can["dsae"] == can["dsae-pictures"] == can["lstm_f"] == can["lstm_c"] == can["s3vae"] - {"dfp"}
     assert can["speech_vae"] == can["vae"]
+    assert can["fhvae"] == can["fhvae-simple"] == OF_FHVAE | {"recon", "scc", "mi"}
     assert can["kvae"] == {"recon", "kl_a"}
     assert {name for name in can if can[name] == {"recon", "kl_z"}} > {"storn", "dkf", "rvae", "vrnn", "srnn"}
 
@@ -124,17 +133,17 @@ def test_leaves_everything_else_alone(name, term, options):
 @EVERY
 def test_draws_follow_the_step(name, term, options):
     model, x = CASES[name].build(), frames(CASES[name])
-    out = model(x, noise(model, x))
+    out = passed(model, x, noise(model, x))
     values = [LOSSES[term].make(model, replace(batch(x), draw=draws(4, step)), out, options=options) for step in (0, 1)]
     assert torch.equal(*values) == (term not in ("scc", "cyclic"))
 
 
 @pytest.mark.parametrize(
-    ("name", "term", "options"), [its for its in PAIRS if its.values[1] in ("recon", "kl_f", "kl_z", "kl_a")]
+    ("name", "term", "options"), [its for its in PAIRS if its.values[1] in KLS | {"recon", "mu2_prior", "disc"}]
 )
 def test_terms_of_the_bound_do_not_look_across_the_batch(name, term, options):
     model, b, out = run(CASES[name])
     values = LOSSES[term].make(model, b, out, options=options)
     x = b.x[:1]
-    alone = model(x, {key: e[:1] for key, e in noise(model, b.x).items()})
+    alone = passed(model, x, {key: e[:1] for key, e in noise(model, b.x).items()})
     assert torch.allclose(LOSSES[term].make(model, batch(x), alone, options=options), values[:1], rtol=1e-5)

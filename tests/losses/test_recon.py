@@ -58,3 +58,16 @@ def test_pictures_are_summed_over_all_but_the_batch():
     batch = Batch(x, torch.arange(2), 10, Draws(0, (0,), 2, slice(0, 2)))
     values = recon(None, batch, Output({}, {}, {}, x + 1), options=ReconOptions(variance=0.5))
     assert values.tolist() == pytest.approx([144 * (1 + math.log(math.pi) / 2)] * 2)
+
+
+def test_gaussian_with_the_log_variance_that_the_model_tells():
+    # variances 4 and 1/2: 1 / 8 + 4 + (2 ln(2 pi) + ln 2) / 2; variance .3 of them: (1 / 8 + 4) / .3 + that + ln .3
+    x, y = (torch.tensor(its, dtype=torch.float64) for its in ([[[1.0, 2.0]]], [[[0.0, 0.0]]]))
+    logvar = torch.tensor([[[4.0, 0.5]]], dtype=torch.float64).log().requires_grad_()
+    batch = Batch(x, torch.arange(1), 10, Draws(0, (0,), 1, slice(0, 1)))
+    out, constant = Output({}, {}, {}, y, x_logvar=logvar), math.log(2 * math.pi) + math.log(2) / 2
+    assert recon(None, batch, out, options=ReconOptions()).tolist() == pytest.approx([4.125 + constant])
+    scaled = recon(None, batch, out, options=ReconOptions(variance=0.3))
+    assert scaled.tolist() == pytest.approx([4.125 / 0.3 + constant + math.log(0.3)])
+    (gradient,) = torch.autograd.grad(recon(None, batch, out, options=ReconOptions()).sum(), logvar)
+    assert gradient.flatten().tolist() == pytest.approx([(1 - 1 / 4) / 2, (1 - 8) / 2])

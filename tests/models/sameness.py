@@ -1,7 +1,7 @@
 """What the tests of the looped models share: which frames a result depends on, equality with the naive form."""
 
 import torch
-from model_cases import Case, batch, frames, noise
+from model_cases import Case, batch, frames, noise, passed
 from naive import NAIVE
 from torch import Tensor, nn
 
@@ -73,7 +73,7 @@ def assert_learns(name: str, steps: int = 250, variance: float = 0.02, **options
     bound, _ = carried(MODELS[name])
     terms = {term: LOSSES[term].options() for term in bound} | {"recon": ReconOptions(variance=variance)}
     for step in range(steps):
-        out = model(x, noise(model, x, step))
+        out = passed(model, x, noise(model, x, step))
         values = [LOSSES[term].make(model, batch(x), out, options=its) for term, its in terms.items()]
         optimiser.zero_grad()
         torch.stack(values).sum(0).mean().backward()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from model_cases import CASES, batch, draws, frames, noise
+from model_cases import CASES, batch, draws, frames, noise, passed
 
 import ablate.models
 from ablate.losses.recon import ReconOptions, recon
@@ -159,7 +159,7 @@ def test_initialisation_is_a_function_of_the_seed(case):
 @EVERY
 def test_every_parameter_learns_from_the_bound_or_from_a_term_of_its_own(case):
     model, x = case.build(), frames(case)
-    out = model(x, noise(model, x))
+    out = passed(model, x, noise(model, x))
     bound, others = carried(MODELS[case.model])
     its_own = [name for name in others if "predictor" in LOSSES[name].meta["needs"]]
     terms = [LOSSES[name].make(model, batch(x), out, options=LOSSES[name].options()) for name in bound + its_own]

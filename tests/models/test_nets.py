@@ -56,6 +56,7 @@ def test_other_frames_are_the_users_mistake():
         (nets.KaimingLinear(400, 300), math.sqrt(2 / 400)),
         (nets.KaimingConv2d(30, 40, 5), math.sqrt(2 / (30 * 25))),
         (nets.KaimingConvTranspose2d(40, 30, 5), math.sqrt(2 / (30 * 25))),
+        (nets.XavierLinear(400, 300), math.sqrt(2 / 700)),
         (nets.XavierConvTranspose2d(40, 30, 5), 5 / 3 * math.sqrt(2 / ((30 + 40) * 25))),
         (nets.QuietConvTranspose2d(40, 30, 5), 0.1 / math.sqrt(3 * 30 * 25)),
     ],
@@ -64,6 +65,18 @@ def test_starts(layer, sd):
     torch.manual_seed(0)
     layer.reset_parameters()
     assert layer.weight.std().item() == pytest.approx(sd, rel=0.03)
+
+
+def test_lstm_with_open_forget_gates():
+    """Gates are input, forget, cell, output; the bound is that of one matrix from [input, state] to all of them."""
+    torch.manual_seed(0)
+    lstm = nets.XavierLSTM(30, 50, 2)
+    for layer, width in ((0, 30), (1, 50)):
+        sd = math.sqrt(2 / (width + 50 + 200))
+        for weight in (getattr(lstm, f"weight_ih_l{layer}"), getattr(lstm, f"weight_hh_l{layer}")):
+            assert weight.std().item() == pytest.approx(sd, rel=0.03)
+        bias = getattr(lstm, f"bias_ih_l{layer}") + getattr(lstm, f"bias_hh_l{layer}")
+        assert bias.tolist() == [0.0] * 50 + [1.0] * 50 + [0.0] * 100
 
 
 def test_unit_batch_norm_starts_at_one():
