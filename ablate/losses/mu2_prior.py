@@ -15,5 +15,6 @@ def mu2_prior(model: Any, batch: Batch, out: Output, *, options: NoOptions) -> T
     The last part of FHVAE's bound of a segment (Hsu et al. 2017, arXiv 1709.07902): summed over all segments of a
     sequence it counts once.
     """
+    assert batch.segments is not None  # told together with the sequences
     mu2 = model.prior_mean(batch)  # (B, z2_dim)
     return -Gaussian.standard(mu2).log_prob(mu2).sum(-1) / batch.segments

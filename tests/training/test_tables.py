@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
+from command import Call, call, sentence
 
 from ablate.data.dataset import Split, load_data
 from ablate.errors import Mistake
@@ -22,6 +23,8 @@ from ablate.types import Batch
 
 from .cells import CPU, DATA, Cut, cell, common, data, place, plain, run, same, state, trial
 from .test_distributed import Run, distance
+
+__all__ = ["call"]
 
 BOUND = {name: {"weight": 1.0} for name in ("recon", "kl_z1", "kl_z2", "mu2_prior")}
 ALL = BOUND | {"disc": {"weight": 10.0}, "scc": {"weight": 0.5}, "mi": {"weight": 0.5}}
@@ -188,3 +191,22 @@ def test_two_workers_train_what_one_worker_trains(tmp_path: Path) -> None:
     for kind in KINDS:
         assert all(torch.equal(first[kind][key], second[kind][key]) for key in first[kind]), kind
         assert distance(first[kind], Run(configuration(kind, f"{tmp_path}/one")).weights) < 1e-9, kind
+
+
+STUDY = """\
+name: sequences
+data: {name: simvowels, utterances: [16, 10, 10], segments: 8, n_mels: 12, window: 10}
+model: {name: fhvae, table: 5}
+loss: {recon: 1, kl_z1: 1, kl_z2: 1, mu2_prior: 1, disc: 10}
+train: {epochs: 2, batch_size: 16}
+"""
+
+
+def test_the_command_trains_keeps_and_refuses(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "its.yaml").write_text(STUDY)
+    said = call("train", "its.yaml", "--test")
+    assert said.code == 0 and "epoch   2" in said.out and "test/elbo" in said.out
+    kept = torch.load(tmp_path / "runs" / "sequences-train" / "best.pt", weights_only=True)["model"]
+    assert kept["mu2.weight"].shape == (5, 16) and kept["mu2.weight"].abs().max() > 0
+    assert (tmp_path / "runs" / "sequences-train" / "artifacts" / "swaps.png").stat().st_size > 0
+    sentence(call("train", "its.yaml", "--set", "data.window=30"), "model fhvae learns what", "lower data.window")
