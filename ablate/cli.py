@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import sys
 from glob import glob
 from pathlib import Path
@@ -125,7 +126,7 @@ def run_sweep(study: Any, address: str | None, cpus: float | None, retry_failed:
         raise Mistake(f"{study.source}: there is no `search` and no `design`; `ablate train` runs one configuration")
     result = run(study, Flags(address, cpus, retry_failed, fresh), console, leave, tell)
     faults = show(study, result, console)
-    if result.ran and not (result.interrupted or result.backlog):
+    if result.ran and not (result.interrupted or result.backlog) and os.environ.get("ABLATE_PAGE") != "off":
         from ablate.reporting.publish import leave_page
 
         leave_page(Path(study.tracking.folder), study.name, console)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ablate.tracking import Record
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("ABLATE_PAGE", "off")  # four seconds at the end of every sweep; test_real_studies has it on
 
 
 @pytest.fixture(scope="session")

@@ -44,7 +44,8 @@ class Ran:
 def sweep(folder: Path, study: str, root: Path, *settings: str) -> Ran:
     """`ablate sweep` of a shipped study in a folder of its own."""
     words = [word for its in (f"data.root={root}", *settings) for word in ("--set", its)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200", "ABLATE_STORE": str(folder / "store")}
+    more = {"OMP_NUM_THREADS": "1", "COLUMNS": "200", "ABLATE_STORE": str(folder / "store"), "ABLATE_PAGE": "on"}
+    environment = os.environ | more
     command = [str(Path(sys.executable).with_name("ablate")), "sweep", str(SPACES / f"{study}.yaml"), *words]
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=540, check=False
@@ -88,6 +89,8 @@ def test_spoken_digits_to_the_end(digits: Ran) -> None:
     assert len(searched) == 2 and len(confirmed) in (4, 6)  # 4 where the best is the default
     assert not any(key.startswith("test/") for cell in searched for key in cell.metrics)
     assert all("test/probe_gap" in cell.metrics and "test/digit_from_z" in cell.metrics for cell in confirmed)
+    page = (digits.folder / "runs" / "fsdd_digits" / "report" / "report.html").read_text()
+    assert "Confirmed on fresh seeds" in page and (digits.left(record.run_id) / "report.html").read_text() == page
     assert "Confirmed on fresh seeds" in digits.out and "fsdd_vae" in digits.out and "raw features" in digits.out
 
 
