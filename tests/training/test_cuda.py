@@ -36,7 +36,9 @@ def one_step(name: str, device: torch.device) -> tuple[dict[str, Tensor], dict[s
     terms = build_terms(Loss(terms={term: Term(options=LOSSES[term].options()) for term in terms_of(name)}))
     step = Step(case.build(dtype=torch.float64).to(device), terms).train()
     x = frames(case, B, dtype=torch.float64).to(device)
-    made = replace(batch(x), x=x, index=torch.arange(B, device=device), draw=Draws(0, (0,), B, slice(0, B), device))
+    whole = batch(x)
+    there = {name: value.to(device) for name, value in vars(whole).items() if isinstance(value, Tensor)}
+    made = replace(whole, **there, draw=Draws(0, (0,), B, slice(0, B), device))
     values = step(made)
     objective(values, step.terms, 0.0).backward()
     assert gradient_norm(step, None).device.type == device.type
