@@ -184,7 +184,6 @@ def test_prior_samples_are_the_noise_and_last():
     model, eps = CASES["fhvae"].build(), torch.randn(2, 6, 3)
     assert torch.equal(model.sample_prior(eps), eps[:, :1])
     assert torch.equal(model.sample_prior(eps, start=eps[:, 3:4]), eps[:, 3:4])
-    assert torch.allclose(model.sample_static(eps[:, 0]) ** 2, 1.25 * eps[:, 0] ** 2)  # mu2 of variance 1, z2 of .25 more
 
 
 def test_mu2_starts_standard_normal_and_forget_gates_open():
