@@ -41,13 +41,19 @@ class Loop:
     likelihood: Likelihood
 
     def run(
-        self, gates: Tensor, pre: Tensor, own: Tensor | None = None, states: Tensor | None = None
+        self,
+        gates: Tensor,
+        pre: Tensor,
+        own: Tensor | None = None,
+        states: Tensor | None = None,
+        given: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Outputs (B, T, D) and the states h (B, T, H) that were driven by the outputs before, x_hat_0 = 0.
 
         `gates` (B, T, 4H): what is known gives this share of the gates; with one frame less, h_1 = 0. `pre` (B, T, W):
         the same of the first layer of `out`. Where `own` (T,) or (B, T) is False, the frame is decoded from `states`
-        (B, T, H), those of the true frames. What is fed back carries no gradient.
+        (B, T, H), those of the true frames. First frames that are `given` (B, K, D) are fed back in the place of their
+        outputs. Outputs that are fed back carry no gradient.
         """
         columns, h_columns = self.cell.columns(self.x_at), self.out.columns(self.h_at)
         h, c = self.cell.start(pre)
@@ -56,13 +62,14 @@ class Loop:
         if len(steps) < pre.shape[1]:
             steps = [None, *steps]
         chosen, taught = self._choices(pre, own, states)
+        known = [] if given is None else [*given.unbind(1)]
         outputs, path = [], []
-        for step, pre_t, own_t, taught_t in zip(steps, pre.unbind(1), chosen, taught, strict=True):
+        for t, (step, pre_t, own_t, taught_t) in enumerate(zip(steps, pre.unbind(1), chosen, taught, strict=True)):
             if step is not None:
                 h, c = self.cell.step(step, self.features(x), columns, h, c)
             first = torch.addmm(pre_t, h, h_columns)
             y = self.out.rest(first if own_t is None else torch.where(own_t, first, taught_t))
-            x = mean_of(y, self.likelihood).detach()
+            x = known[t] if t < len(known) else mean_of(y, self.likelihood).detach()
             outputs.append(y)
             path.append(h)
         return torch.stack(outputs, dim=1), torch.stack(path, dim=1)

@@ -131,6 +131,10 @@ class FHVAE(nn.Module):
         """z1 from N(0, I): the noise of one frame, (B, 1, z1_dim); behind a `start` the code stays what it was."""
         return noise[:, :1] if start is None else start[:, :1]
 
+    def sample_static(self, noise: Tensor) -> Tensor:
+        """z2 of a sequence whose mu2 is not known, from N(0, 1.25 I), with noise (B, z2_dim)."""
+        return math.sqrt(1 + VAR_Z2) * noise
+
     def means(self, batch: Batch) -> Tensor:
         """mu2 of the sequences among which a batch is, (S, z2_dim): those it brings, else the learned ones."""
         return self.mu2.weight if batch.table is None else batch.table

@@ -116,6 +116,15 @@ class STORN(nn.Module):
         """z from N(0, I): the noise itself, (B, T, z_dim), whatever came before."""
         return noise
 
+    def predict(self, x: Tensor, noise: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """Codes (B, T, z_dim) and outputs (B, T, D) of x (B, K, D) and of the T - K frames that follow it.
+
+        z of x are posterior means that see no more than x, the later ones are rolled from their prior with `noise`
+        (B, T - K, z_dim). The states read x, and from then on the outputs, in every mode.
+        """
+        z = torch.cat([self.posterior(x).mean, noise], dim=1)
+        return {"z": z}, self._loop(self.z_h(z), given=x)
+
     def _emit(self, z: Tensor, x: Tensor | None, own: Tensor | None) -> Tensor:
         e, states = self.z_h(z), None  # (B, T, E)
         if x is not None and follows_data(self.mode, own):
@@ -123,7 +132,13 @@ class STORN(nn.Module):
         if self.mode == "teacher" and states is not None:
             x_hat: Tensor = self.out(states)
             return x_hat
+        return self._loop(e, own, states)
+
+    def _loop(
+        self, e: Tensor, own: Tensor | None = None, states: Tensor | None = None, given: Tensor | None = None
+    ) -> Tensor:
+        """Outputs from features of the codes, own outputs fed back but for the frames that are `given`."""
         cell = Cell(self.rnn_h)
         loop = Loop(self.x_h, cell, e.shape[-1], self.out, 0, self.likelihood)
         pre = self.out.first.bias.expand(*e.shape[:2], -1)  # (B, T, W)
-        return loop.run(cell.ahead(e), pre, own, states)[0]
+        return loop.run(cell.ahead(e), pre, own, states, given)[0]

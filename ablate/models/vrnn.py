@@ -108,18 +108,32 @@ class VRNN(nn.Module):
         """How x is evaluated, from its codes: with the true frames before in mode teacher. (B, T, D)."""
         return self.decode(sample, x)
 
-    def sample_prior(self, noise: Tensor, start: Tensor | None = None) -> Tensor:
-        """Roll z from its prior with noise (B, T, z_dim), behind the path `start` (B, k, z_dim), along own outputs."""
+    def sample_prior(self, noise: Tensor, start: Tensor | None = None, given: Tensor | None = None) -> Tensor:
+        """Roll z from its prior with noise (B, T, z_dim), behind the path `start` (B, k, z_dim).
+
+        The states read own outputs, but the first frames where they are `given` (B, k, D).
+        """
         path: list[Tensor] = [] if start is None else [*start.unbind(1)]
+        known = [] if given is None else [*given.unbind(1)]
         cell = Cell(self.rnn)
         columns, (h, c) = cell.columns(0), cell.start(noise)
         for t, eps in enumerate([*[None] * len(path), *noise.unbind(1)]):
             if eps is not None:
                 path.append(gaussian(self.p(h)).sample(eps))
             e = self.z_net(path[t])
-            x = self.x_net(mean_of(self.out(torch.cat([e, h], dim=-1)), self.likelihood))
-            h, c = cell.step(cell.bias, torch.cat([e, x], dim=-1), columns, h, c)
+            x = known[t] if t < len(known) else mean_of(self.out(torch.cat([e, h], dim=-1)), self.likelihood)
+            h, c = cell.step(cell.bias, torch.cat([e, self.x_net(x)], dim=-1), columns, h, c)
         return torch.stack(path[-noise.shape[1] :], dim=1)
+
+    def predict(self, x: Tensor, noise: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """Codes (B, T, z_dim) and outputs (B, T, D) of x (B, K, D) and of the T - K frames that follow it.
+
+        z of x are posterior means that see no more than x, the later ones are rolled from their prior with `noise`
+        (B, T - K, z_dim). The states read x, and from then on the outputs, in every mode.
+        """
+        z = self.encode(x, None)[1]["z"]
+        z = torch.cat([z, self.sample_prior(noise, z, x)], dim=1)
+        return {"z": z}, self._emit(self.z_net(z), None, None, x)[0]
 
     def forward(self, x: Tensor, noise: dict[str, Tensor] | None, own: Tensor | None = None) -> Output:
         """x (B, T, D). `own` (T,) or (B, T) bool, mode scheduled: frames decoded from own outputs (None: all)."""
@@ -152,10 +166,12 @@ class VRNN(nn.Module):
         after, _ = self.rnn(torch.cat([e, self.x_net(x)], dim=-1))
         return shift(after)
 
-    def _emit(self, e: Tensor, states: Tensor | None, own: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _emit(
+        self, e: Tensor, states: Tensor | None, own: Tensor | None, given: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """x_hat (B, T, D) and the states that prior and output follow: `states` in mode teacher, else own outputs'."""
         if self.mode == "teacher" and states is not None:
             return self.out(torch.cat([e, states], dim=-1)), states
         cell = Cell(self.rnn)
         loop = Loop(self.x_net, cell, self.z_width, self.out, self.z_width, self.likelihood)
-        return loop.run(cell.ahead(e[:, :-1]), self.out.ahead(e), own, states)
+        return loop.run(cell.ahead(e[:, :-1]), self.out.ahead(e), own, states, given)

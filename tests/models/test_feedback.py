@@ -120,3 +120,21 @@ def test_rolled_prior_is_the_prior_of_its_own_path_and_outputs(name):
     outputs = model.decode({"z": path})  # fed back, they are what a forced model would have to be told
     p = forced.prior_z(path, outputs)
     assert torch.allclose(p.sample(torch.cat([eps, later], dim=1)), path, atol=1e-12)
+
+
+@EVERY
+@pytest.mark.parametrize("mode", ["teacher", "generation"])
+def test_a_prediction_is_what_a_forced_model_says_that_is_told_the_prefix_and_then_the_outputs(name, mode):
+    model = case(name, mode).build(dtype=torch.float64)
+    x = frames(case(name, mode), 2, 4, dtype=torch.float64)
+    noise = torch.randn(2, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+    sample, y = model.predict(x, noise)
+    forced = case(name, "teacher").build(dtype=torch.float64)
+    told = torch.cat([x, y[:, 4:]], dim=1)
+    assert torch.allclose(y, forced.decode(sample, told), atol=1e-12)
+    assert torch.equal(sample["z"][:, :4], model.encode(x, None)[1]["z"])
+    if hasattr(forced, "prior_z"):
+        later = forced.prior_z(sample["z"], told).sample(torch.cat([torch.zeros(2, 4, 3), noise], dim=1))
+        assert torch.allclose(later[:, 4:], sample["z"][:, 4:], atol=1e-12)
+    else:
+        assert torch.equal(sample["z"][:, 4:], noise)

@@ -184,6 +184,7 @@ def test_prior_samples_are_the_noise_and_last():
     model, eps = CASES["fhvae"].build(), torch.randn(2, 6, 3)
     assert torch.equal(model.sample_prior(eps), eps[:, :1])
     assert torch.equal(model.sample_prior(eps, start=eps[:, 3:4]), eps[:, 3:4])
+    assert torch.allclose(model.sample_static(eps[:, 0]) ** 2, 1.25 * eps[:, 0] ** 2)  # 1 of mu2, .25 around it
 
 
 def test_mu2_starts_standard_normal_and_forget_gates_open():
