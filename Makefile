@@ -33,8 +33,8 @@ sweep: $(STAMP)  ## the default study: search_spaces/dsae_losses.yaml
 test: fast $(STAMP)  ## the fast tests, then the slow ones (real Ray, real MLflow, two-worker DDP), one at a time
 	$(PYTEST) -m "slow and not faults"
 
-fast: $(STAMP)  ## the fast tests: under 3 minutes on 2 cores
-	$(PYTEST) -m "not slow and not faults"
+fast: $(STAMP)  ## the fast tests, as many at a time as there are cores (at most 4): under 3 minutes on 2 cores
+	$(PYTEST) -n logical --maxprocesses 4 -m "not slow and not faults"
 
 faults: $(STAMP)  ## the long fault cases: killed nodes, lost servers, full disks
 	$(PYTEST) -m faults

@@ -19,7 +19,7 @@ def _same(a: object, b: object) -> bool:
     return type(a) is type(b) and str(a) == str(b)
 
 
-@pytest.mark.parametrize("die", [0, os.getpid()])
+@pytest.mark.parametrize("die", [0, os.getpid()], ids=["none dies", "one dies"])
 def test_processes_give_the_same_outcomes_in_order(die: int) -> None:
     dataset = Toy(ToyOptions(count=9, bad=(2,), dropped=(5,), die=die))
     items = dataset.items()

@@ -105,6 +105,7 @@ def readable(cell: Path) -> bool:
         return False
 
 
+@pytest.mark.faults
 def test_ctrl_c_at_the_edges_of_a_sweep(scene: Make, reference: Reference) -> None:
     """While Ray starts, twice in a row, and while the best trial is drawn: as in the middle, and `resume` completes."""
     its = scene()

@@ -56,6 +56,7 @@ def test_a_trial_survives_the_death_of_its_own_process_without_a_dashboard(stage
     all_removed(cluster)
 
 
+@pytest.mark.faults
 def test_a_trial_survives_the_death_of_its_own_process_beside_a_second_ray(stage: Make, cluster: Any) -> None:
     """Case 3, with a dashboard: two Ray instances on a machine confuse Ray's own cleaner."""
     assert cluster.address
