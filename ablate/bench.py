@@ -138,7 +138,7 @@ def overhead_table(figures: Figures) -> Table:
     table = Table(title="Wall time per trial besides training: median of rounds", title_justify="left")
     for head in ("trial", "ours, s", "empty, s", "ratio", "limit", "each later trial: ours, s", "empty, s"):
         table.add_column(head, justify="left" if head == "trial" else "right")
-    bare = [f"{its['bare_s']:.3g}" for its in figures.values() if "bare_s" in its]
+    bare = [f"{its['bare_s']:.3g}" for kind in ("one worker", "two workers") if "bare_s" in (its := figures[kind])]
     if bare:
         table.caption = f"Empty trials make an optimiser, nothing else; without one they take {' and '.join(bare)} s."
     for kind, against in (("one worker", "Tune trial, reused actor"), ("two workers", "TorchTrainer.fit()")):

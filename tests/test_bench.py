@@ -58,7 +58,8 @@ def test_figures_become_a_table_and_a_file(console, tmp_path, monkeypatch):
 
 def test_overhead_table(console):
     its = {"overhead_s": 0.3, "empty_s": 0.2, "ratio": 1.5, "later_overhead_s": 0.05, "later_empty_s": 0.01}
-    console.print(bench.overhead_table({"one worker": its, "two workers": its | {"ratio": 1.1}}))
+    both = {"one worker": its | {"bare_s": 0.08}, "two workers": its | {"ratio": 1.1, "bare_s": 9.0}, "took_s": 60.0}
+    console.print(bench.overhead_table(both))
     text = console.export_text()
     assert "one worker, against an empty Tune trial" in text and "two workers" in text and "1.15" in text
 
