@@ -1,4 +1,4 @@
-"""What a study takes from other files: its baselines, and the weights it starts from."""
+"""What a study takes from other files: its baselines, levels of a grid, and the weights it starts from."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from ablate.draft import Draft
+from ablate.positions import Place
 from ablate.registry import METRICS, MODELS
 from ablate.rules import offers
 from ablate.signature import leaves
 from ablate.study import Search, Study
-from ablate.trial import Metrics, Part, Trial
+from ablate.trial import Metrics, Part, Plain, Trial
 
 Examine = Callable[[Path], tuple[Study | None, list[str]]]
 
@@ -66,7 +67,21 @@ def with_baselines(
         else:
             baselines[other.name] = alike(other, study)
             study = replace(study, warnings=(*study.warnings, *unlike(other, study, written)))
-    return None if study is None else replace(study, baselines=baselines)
+    return None if study is None else replace(study, baselines=baselines, files=search.confirm.against)
+
+
+def level_of(draft: Draft, beside: Path, examine: Examine, place: Place, written: str) -> tuple[str, Plain] | None:
+    """The level of a grid that a study file stands for: its name, its model and its loss; None after complaints."""
+    file = found(written, beside)
+    if file is None or file.is_dir():
+        draft.value(place, f"design.components: there is no file {written}")
+        return None
+    other, sentences = examine(file)
+    draft.elsewhere += [its for its in sentences if its not in draft.elsewhere]
+    if other is None:
+        return None
+    plain = other.base.plain()
+    return other.name, {"model": plain["model"], "loss": plain["loss"]}
 
 
 def alike(other: Study, study: Study) -> Trial:

@@ -20,10 +20,10 @@ from pydantic import (
     model_validator,
 )
 
-from ablate.baselines import weights_digest, with_baselines
+from ablate.baselines import level_of, weights_digest, with_baselines
 from ablate.design.components import near
 from ablate.design.options import Design
-from ablate.design_rules import SPACE, build_design, design_broken, designed, plan_of
+from ablate.design_rules import SPACE, build_design, design_broken, designed, files_of, plan_of
 from ablate.draft import Draft, put, range_kinds, spell_out, study_name, tuples, unknown_sections
 from ablate.errors import Mistake
 from ablate.naming import describe_difference
@@ -175,13 +175,17 @@ def interpret(draft: Draft, path: Path, baseline: bool) -> Study | None:
     for place, sentence in (*broken(facts), *search_broken(facts), *design_broken(facts)):
         draft.value(place, sentence)
     base = base_of(draft, parts, facts, path) if "design" in draft.values or not draft.document.complaints else None
-    planned = plan_of(draft, design, base, functools.partial(typed, draft)) if base else None
+    from_file = functools.partial(level_of, draft, path, functools.partial(examine, baseline=True))
+    planned = (
+        plan_of(draft, design, base, functools.partial(typed, draft), from_file) if base and not baseline else None
+    )
     retuned = take_retuned(draft, base) if design and design.retune and base else {}
     study = None
     if base is not None and not draft.document.complaints:
         study = assemble(draft, name, base, parts["tracking"] or {}, search, path)
     if study is not None and planned is not None:
         study = designed(study, *planned, retuned)
+        study = replace(study, files=files_of(draft.values["design"]["components"]))
     if baseline:
         return study
     return with_baselines(draft, path, search, study, functools.partial(examine, baseline=True))

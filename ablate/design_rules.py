@@ -13,13 +13,15 @@ from ablate.draft import Draft
 from ablate.errors import Mistake
 from ablate.positions import Place, dotted
 from ablate.ranges import BAD, Range
-from ablate.rules import Broken, Facts, batch_divides, likelihoods_agree
+from ablate.registry import METRICS, MODELS
+from ablate.rules import Broken, Facts, batch_divides, lacking, likelihoods_agree
 from ablate.search_rules import unmeasured
 from ablate.study import Study, chosen_by
 from ablate.trial import Plain, Trial, build
 
 SPACE: Place = ("design", "retune", "space")  # the only place of a design that may hold ranges
 Convert = Callable[[Any, Place, Place], Any]  # (value, leaf, where it is written) -> typed; BAD after a complaint
+FromFile = Callable[[Place, str], tuple[str, Plain] | None]  # (where it is written, file) -> name and leaves of a level
 SHOWN = 5  # arms that are no configuration are named at once
 
 
@@ -91,17 +93,19 @@ def judged(facts: Facts) -> Broken:
         )
 
 
-def plan_of(draft: Draft, design: Design | None, base: Trial, convert: Convert) -> tuple[Design, Plan] | None:
+def plan_of(
+    draft: Draft, design: Design | None, base: Trial, convert: Convert, from_file: FromFile
+) -> tuple[Design, Plan] | None:
     """The design with typed values, and its plan; None after complaints where there is none.
 
     Of a design section that is no design (None) the components are looked at all the same.
     """
     written = draft.values.get("design")
     if design is None and isinstance(written, dict) and isinstance(written.get("components"), tuple):
-        components_of(draft, written["components"], base, written.get("kind") == "grid", convert)
+        components_of(draft, written["components"], base, written.get("kind") == "grid", convert, from_file)
     if design is None:
         return None
-    specs = components_of(draft, design.components, base, design.kind == "grid", convert)
+    specs = components_of(draft, design.components, base, design.kind == "grid", convert, from_file)
     if specs is None:
         return None
     design = replace(design, components=specs)
@@ -115,7 +119,7 @@ def plan_of(draft: Draft, design: Design | None, base: Trial, convert: Convert) 
 
 
 def components_of(
-    draft: Draft, written: tuple[Any, ...], base: Trial, grid: bool, convert: Convert
+    draft: Draft, written: tuple[Any, ...], base: Trial, grid: bool, convert: Convert, from_file: FromFile
 ) -> tuple[Any, ...] | None:
     """The components with typed values; None after complaints."""
     plain = base.plain()
@@ -125,7 +129,8 @@ def components_of(
     for i, spec in enumerate(written):
         place: Place = ("design", "components", i, *(spec if isinstance(spec, Mapping) and len(spec) == 1 else ()))
         known = len(draft.document.complaints)
-        typed = of_component(draft, spec, place, plain, convert)
+        files = grid and isinstance(spec, Mapping) and written_files(next(iter(spec.values())))
+        typed = of_files(spec, place, from_file) if files else of_component(draft, spec, place, plain, convert)
         if len(draft.document.complaints) > known:
             continue
         try:
@@ -177,6 +182,24 @@ def of_component(draft: Draft, spec: Any, place: Place, plain: Plain, convert: C
     return {name: {**given, **changed}}
 
 
+def written_files(given: Any) -> bool:
+    """Whether the levels of a component are study files: {files: [...]}."""
+    return isinstance(given, Mapping) and list(given) == ["files"] and isinstance(given["files"], list | tuple)
+
+
+def files_of(components: Any) -> tuple[str, ...]:
+    """The study files that the components of a design name."""
+    levels = [next(iter(spec.values())) for spec in components if isinstance(spec, Mapping)]
+    return tuple(str(file) for given in levels if written_files(given) for file in given["files"])
+
+
+def of_files(spec: Mapping[str, Any], place: Place, from_file: FromFile) -> dict[str, Any]:
+    """A component whose levels are the model and the loss of study files, named after these."""
+    ((name, given),) = spec.items()
+    levels = [from_file((*place, "files", i), str(file)) for i, file in enumerate(given["files"])]
+    return {name: dict(level for level in levels if level is not None)}
+
+
 def as_place(path: Any) -> Place:
     """`loss.scc.weight` in steps."""
     return tuple(str(path).split("."))
@@ -185,7 +208,10 @@ def as_place(path: Any) -> Place:
 def no_component(draft: Draft, leaf: Place) -> str | None:
     """Why two levels of a leaf would not be two arms, or None."""
     if leaf in (("data", "name"), ("model", "name")):
-        return f"{dotted(leaf)} cannot be a component: another {leaf[0]} is another study file"
+        files = "; kind: grid takes {NAME: {files: [...]}}, the models of study files" * (leaf[0] == "model")
+        return f"{dotted(leaf)} cannot be a component: another {leaf[0]} is another study file{files}"
+    if leaf in (("data",), ("model",), ("loss",), ("train",)):
+        return f"{dotted(leaf)} cannot be a component: a level names leaves, as in model.z_dim"
     if leaf[0] in ("metrics", "resources"):
         return f"{dotted(leaf)} cannot be a component: it is not part of a configuration's identity"
     if leaf in (("train", "select"), ("train", "select_mode")):
@@ -219,6 +245,10 @@ def unfit(draft: Draft, base: Trial, leaves: Mapping[str, Any]) -> list[str]:
         trial = base.replace(leaves)
     except Mistake as error:
         return list(error.sentences)
+    model = MODELS[trial.model.name]
+    unable = [why for name in trial.metrics.chosen if (why := lacking("metric", METRICS[name], model))]
+    if unable:
+        return [f"{unable[0]}; name under metrics those that the models of all arms have"]
     plain = trial.plain()
     loss, train, resources = plain["loss"], plain["train"], plain["resources"]
     facts = Facts(draft.document, None, loss, train, resources, None, None, {}, False)

@@ -47,6 +47,8 @@ def of_new_term(path: str, added: list[str]) -> bool:
 def short_path(path: str) -> str:
     """`loss.scc.weight` -> `scc`, `loss.scc.options.margin` -> `scc.margin`, `model.z_dim` -> `z_dim`."""
     section, *rest = path.split(".")
+    if not rest:
+        return section
     if section == "loss":
         return ".".join(word for word in rest if word not in ("weight", "options"))
     return ".".join(rest)

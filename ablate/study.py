@@ -99,6 +99,7 @@ class Study:
     source: Path = Path()  # the file
     text: str = ""  # its content as given
     overrides: tuple[str, ...] = ()  # the `--set`s
+    files: tuple[str, ...] = ()  # other study files that it names, as written
     selects: bool = False  # whether the file itself says `train.select`
     design: Design | None = None  # of an ablation; a study has a search or a design
     plan: Plan | None = None  # what the design comes to

@@ -136,3 +136,82 @@ def test_mistakes_of_other_sections_come_with_those_of_the_design(toys: Path) ->
         load(DESIGN.replace("- scc", "- sccc").replace("margin: 0.01", "margin: -1"), "resources.cpus_per_worker=0")
     begins = ["study.yaml:12:7: design.components: unknown", "study.yaml:17:11: design.margin", "--set resources"]
     assert [its[: len(begin)] for its, begin in zip(caught.value.sentences, begins, strict=True)] == begins
+
+
+FILES = """\
+name: toy
+data: {name: sines, window: 10}
+model: {name: frames, z_dim: 4}
+loss: {recon: {weight: 1, options: {variance: 0.3}}, kl_z: 1}
+train: {epochs: 3}
+design:
+  kind: grid
+  components:
+    - model: {files: [plain.yaml, more/whole.yaml]}
+  seeds: 3
+  metric: test/elbo
+  mode: max
+"""
+WHOLE = """\
+name: whole
+data: {name: sines, window: 20}
+model: {name: sequence, z_dim: 2}
+loss: {recon: 1, kl_z: 1, kl_f: 1}
+train: {epochs: 500}
+"""
+
+
+@pytest.fixture
+def files(toys: Path) -> Path:
+    """Two study files that a grid names, one of them the grid's own configuration."""
+    (toys / "more").mkdir()
+    (toys / "more" / "whole.yaml").write_text(WHOLE)
+    (toys / "plain.yaml").write_text(
+        PLAIN.replace("{recon: 1,", "{recon: {options: {variance: 0.3}},").replace(
+            "{name: frames}", "{name: frames, z_dim: 4}"
+        )
+    )
+    return toys
+
+
+def test_levels_may_be_the_models_and_losses_of_study_files(files: Path) -> None:
+    study = load(FILES)
+    assert study.plan is not None and study.plan.reference == "model=plain"
+    assert [arm.name for arm in study.plan.arms] == ["model=plain", "model=whole"]
+    assert study.arm("model=plain") == study.base
+    arm = study.arm("model=whole")
+    assert (arm.model.name, arm.model.options.z_dim, list(arm.loss.terms)) == ("sequence", 2, ["recon", "kl_z", "kl_f"])
+    assert arm.loss.terms["recon"].options.variance == 1  # of its own file
+    assert (arm.data, arm.train) == (study.base.data, study.base.train)  # of the study
+    assert study.files == ("plain.yaml", "more/whole.yaml")
+    values = json.loads(json.dumps(study.plain()))
+    assert restored(values["design"], values["base"]).plain() == study.plan.plain()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("plain.yaml, ", "plane.yaml, ", "9:23: design.components: there is no file plane.yaml"),
+        ("[plain.yaml, more/whole.yaml]", "[plain.yaml]", "9:7: design.components: model needs two or more different"),
+        ("grid", "leave_one_out", "9:7: design.components: model needs the levels on and off, not files"),
+        (
+            "{files: [plain.yaml, more/whole.yaml]}",
+            "{a: {model: {}}, b: {loss: {}}}",
+            "model cannot be a component: a level",
+        ),
+        ("more/whole.yaml", "study.yaml", "is a single configuration and has no design"),
+    ],
+)
+def test_mistakes_about_files_of_levels(files: Path, old: str, new: str, sentence: str) -> None:
+    with pytest.raises(Mistake) as caught:
+        load(FILES.replace(old, new))
+    assert sentence in str(caught.value)
+
+
+def test_a_metric_that_the_model_of_one_file_lacks(files: Path) -> None:
+    (files / "plain.yaml").write_text(WHOLE.replace("whole", "plain"))
+    (files / "more" / "whole.yaml").write_text(PLAIN.replace("plain", "whole"))
+    with pytest.raises(Mistake) as caught:
+        load(FILES.replace("frames, z_dim: 4", "sequence, z_dim: 2") + "metrics: {swap: {}, probes: {}}\n")
+    assert "metric 'swap' needs" in str(caught.value)
+    assert "name under metrics those that the models of all arms have" in str(caught.value)

@@ -20,7 +20,7 @@ def link(base: str, record: Record, question: Question) -> str:
 
 def state(question: Question) -> dict[str, object]:
     """The view: the study's seed runs, best first; model, searched leaves, seed, score and probes as columns."""
-    params = ["model", *(short_path(path) for path in question.space), "seed"]
+    params = ["model", *(short_path(path) for path in question.space if "." in path), "seed"]
     design = question.plan is not None
     first, split = (question.metric, question.metric.partition("/")[0]) if design else ("objective", "valid")
     metrics = [first, *(f"{split}/{name}" for name in PROBES if f"{split}/{name}" != question.metric)]

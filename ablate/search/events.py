@@ -4,6 +4,7 @@ import importlib.metadata
 import json
 import platform
 import subprocess
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,7 +52,16 @@ def comparable(cell: dict[str, Any]) -> dict[str, Any]:
     """The parameters a person compares: model, data, the searched leaves under short names, the seed."""
     trial = cell["trial"]
     params: dict[str, Any] = {"model": trial["model"]["name"], "data": trial["data"]["name"], "seed": cell["seed"]}
-    return params | {short_path(path): value for path, value in searched(cell).items()}
+    return params | {short_path(path): value for path, value in spelled(searched(cell))}
+
+
+def spelled(leaves: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The leaves; in the place of a whole loss section the weights of its terms, of a whole model nothing."""
+    for path, value in leaves.items():
+        if path == "loss":
+            yield from ((f"loss.{term}.weight", its["weight"]) for term, its in value.items() if term != "beta")
+        elif path != "model":
+            yield path, value
 
 
 def searched(cell: dict[str, Any]) -> dict[str, Any]:

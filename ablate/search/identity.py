@@ -149,12 +149,11 @@ def plan(study: Study) -> str:
 
 
 def keep_file(study: Study, folder: Path) -> None:
-    """`study.yaml` as given, its `--set`s as comments behind it, and the baseline files it names beside it."""
+    """`study.yaml` as given, its `--set`s as comments behind it, and the study files it names beside it."""
     given = study.text.removesuffix("\n").split("\n")
     lines = [line for line in given if not line.startswith(MARK)]  # those of an earlier run go
     write(folder / "study.yaml", "".join(f"{line}\n" for line in [*lines, *(MARK + its for its in study.overrides)]))
-    confirm = study.search.confirm if study.search else None
-    for name in confirm.against if confirm else ():
+    for name in study.files:
         source = next((its for its in (Path(name), study.source.parent / name) if its.exists()), None)
         copy = (folder / name).resolve()
         if (
