@@ -26,8 +26,6 @@ def searching(facts: Facts) -> Broken:
         for place in places if facts.document.get(("design",)) is None else ():
             yield place, f"{dotted(place)} holds a range, but the study has no search"
         return
-    if facts.baseline:
-        yield ("search",), "a baseline is a single configuration and has no search"
     if search is None:
         return
     if not places:

@@ -53,7 +53,7 @@ class Confirm:
     )  # a list, or how many: 5 stands for 1000 ... 1004
     against: tuple[str, ...] = field(
         default=(), metadata={"before": as_list}
-    )  # study files without a search: the baselines
+    )  # study files: the baselines; of one with a search, its default
 
     def __post_init__(self) -> None:
         if not self.seeds:

@@ -110,8 +110,14 @@ def test_a_baseline_is_one_configuration_on_the_same_data(toys: Path) -> None:
     assert sentences == [
         "study.yaml:19:53: search.confirm.against: other.yaml is on data 'folder', not 'sines'",
         "study.yaml:19:65: search.confirm.against: twin.yaml has the name 'plain', which is taken",
-        "study.yaml:13:1: a baseline is a single configuration and has no search",
+        "study.yaml:19:76: search.confirm.against: study.yaml has the name 'toy', which is taken",
     ]
+
+
+def test_of_a_baseline_with_a_search_the_default_is_taken(toys: Path) -> None:
+    other = STUDY.replace("name: toy", "name: plain").replace("metric: valid/gap", "metric: valid/recon")
+    study = load(toys, STUDY + CONFIRM, plain=other)
+    assert study.baselines["plain"] == study.base
 
 
 def test_a_baseline_reads_the_data_where_the_study_does(toys: Path) -> None:
