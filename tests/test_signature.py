@@ -203,6 +203,7 @@ def test_pin_defaults() -> None:
 
 EXCLUDED = {
     "data.audio_folder.root",
+    "data.h36m.root",
     "data.lpc_sprites.root",
     "resources.cpus_per_worker",
     "resources.gpus_per_worker",

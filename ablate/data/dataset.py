@@ -16,7 +16,7 @@ from ablate.data.items import Dataset, FactorKind, Item
 from ablate.data.prepare import check_bad, entry_key, prepare
 from ablate.data.sources import source_lines
 from ablate.data.splits import SPLITS, SplitOptions, assign
-from ablate.data.windows import cut
+from ablate.data.windows import cut, rows_of
 from ablate.errors import Mistake
 from ablate.registry import DATASETS
 
@@ -198,10 +198,7 @@ def _arrange(name: str, dataset: Dataset, items: list[Item], entry: store.Entry)
     train_frames = [entry.x[offsets[row] : offsets[row + 1]] for row in rows["train"]]
     scaling = _scaling(dataset, entry, rows["train"])
     views = {"x": windows_of(entry.x, window)} | {k: windows_of(labels, window) for k, labels in entry.frames.items()}
-    made = {
-        split: _split(dataset, entry, stored, rows[split], offsets, views, scaling, split == "train")
-        for split in SPLITS
-    }
+    made = {split: _split(dataset, entry, stored, rows[split], offsets, views, scaling, split) for split in SPLITS}
     skipped = [(item, reason) for item, reason in entry.meta["skipped"]]
     report = Report(entry.meta["total"], skipped, dict(+dropped), entry.meta["warnings"], note)
     digest = _digest(stored, entry, rows)
@@ -228,15 +225,18 @@ def _split(
     offsets: np.ndarray,
     views: dict[str, np.ndarray],
     scaling: Scaling,
-    training: bool,
+    name: str,
 ) -> Split:
-    options = dataset.options
+    options, own = dataset.options, getattr(dataset, "starts", None)
     lengths = offsets[rows + 1] - offsets[rows]
-    sequence, starts = cut(lengths, options.window, options.shift if training else None)
+    if own is not None:
+        sequence, starts = rows_of([own(name, length) for length in lengths])
+    else:
+        sequence, starts = cut(lengths, options.window, options.shift if name == "train" else None)
     kinds: dict[str, dict[str, np.ndarray]] = {"static": {}, "clip": {}, "apart": {}}
-    for name, kind in dataset.factors.items():
+    for factor, kind in dataset.factors.items():
         if kind != "frame":
-            kinds[kind][name] = np.asarray(entry.items[f"factor:{name}"])[rows].astype(np.int64)
+            kinds[kind][factor] = np.asarray(entry.items[f"factor:{factor}"])[rows].astype(np.int64)
     ids, groups = [stored[row].id for row in rows], [stored[row].group for row in rows]
     first = offsets[rows][sequence] + starts
     return Split(ids, groups, sequence, starts, options.window, **kinds, first=first, views=views, scaling=scaling)

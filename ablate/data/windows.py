@@ -31,7 +31,13 @@ def evaluation_starts(length: int, window: int) -> np.ndarray:
 
 def cut(lengths: np.ndarray, window: int, shift: int | None) -> tuple[np.ndarray, np.ndarray]:
     """Row of the sequence and start of every window, (n,) each; `shift` None cuts for evaluation."""
-    starts = [evaluation_starts(n, window) if shift is None else training_starts(n, window, shift) for n in lengths]
+    return rows_of(
+        [evaluation_starts(n, window) if shift is None else training_starts(n, window, shift) for n in lengths]
+    )
+
+
+def rows_of(starts: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Row of the sequence and start of every window, (n,) each, from the starts within every sequence."""
     rows = np.repeat(np.arange(len(starts)), [len(s) for s in starts])
     return rows, np.concatenate([np.zeros(0, np.int64), *starts]).astype(np.int64)
 
