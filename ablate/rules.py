@@ -98,9 +98,13 @@ def metrics_fit(facts: Facts) -> Broken:
 
 
 def chosen_metrics(metrics: Plain, model: Entry) -> Plain:
-    """The metrics of a study with their options: those it names, else all that the model can carry."""
+    """The metrics of a study with their options: those it names, else all that the model can carry.
+
+    Those that must be named (`named`) are measured only then: few data define them, or they take long.
+    """
     named = {name: options for name, options in metrics.items() if name != "every" and options is not None}
-    return named or {entry.name: {} for entry in METRICS if set(entry.meta.get("needs", ())) <= offers(model)}
+    usual = [entry for entry in METRICS if not entry.meta.get("named")]
+    return named or {entry.name: {} for entry in usual if set(entry.meta.get("needs", ())) <= offers(model)}
 
 
 def something_trained(facts: Facts) -> Broken:

@@ -29,7 +29,7 @@ class AudioOptions:
     hop_ms: float = field(default=20.0, metadata={"gt": 0})
     n_fft: int = field(default=512, metadata={"ge": 16})
     n_mels: int = field(default=80, metadata={"ge": 1})
-    taper: Literal["hamming", "hann"] = "hamming"
+    taper: Literal["hamming", "hann", "sine"] = "hamming"
     floor: float = field(default=1e-6, metadata={"gt": 0})
 
     def samples(self, rate: int) -> tuple[int, int]:
@@ -55,18 +55,50 @@ def spectra(samples: np.ndarray, rate: int, options: AudioOptions) -> np.ndarray
 
     Sums run in a fixed order (no BLAS), so that the numbers do not depend on the number of threads.
     """
-    window, hop = options.samples(rate)
-    if len(samples) < window:
+    spectrum = transform(samples, rate, options)  # (L, F)
+    if not len(spectrum):
         return np.zeros((0, options.dimension), np.float32)
-    frames = sliding_window_view(np.asarray(samples, np.float64), window)[::hop]  # (L, window)
-    spectrum = np.fft.rfft(frames * _taper(options.taper, window), options.n_fft)
-    power = spectrum.real**2 + spectrum.imag**2  # (L, F)
+    power = spectrum.real**2 + spectrum.imag**2
     if options.features == "logmel":
         bands = (_mel_bank(rate, options.n_fft, options.n_mels) @ power.T).T
         return np.log(bands + options.floor).astype(np.float32)
     if options.features == "logmag":
         power = 0.5 * np.log(power + options.floor)
     return power.astype(np.float32)
+
+
+def transform(samples: np.ndarray, rate: int, options: AudioOptions) -> np.ndarray:
+    """Short-time Fourier transform, (S,) -> (L, F) complex128, F = n_fft // 2 + 1."""
+    window, hop = options.samples(rate)
+    if len(samples) < window:
+        return np.zeros((0, options.n_fft // 2 + 1), np.complex128)
+    frames = sliding_window_view(np.asarray(samples, np.float64), window)[::hop]  # (L, window)
+    return np.fft.rfft(frames * _taper(options.taper, window), options.n_fft)
+
+
+def rephased(
+    features: np.ndarray, samples: np.ndarray, rate: int, options: AudioOptions
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """A recording and the sound of features (L, D) in raw units under its phase, float64, (S',) both.
+
+    S' = (L + 1) hop - window. The features are those of the first L frames of `samples` (S,). The inverse transform is
+    that of least squared error (Griffin and Lim 1984); the first and the last window - hop samples, which fewer frames
+    cover than all others, are left out. None where there is no way back: logmel, or gaps between the frames.
+    """
+    window, hop = options.samples(rate)
+    if options.features == "logmel" or hop > window or (len(features) + 1) * hop <= window:
+        return None
+    x = np.asarray(features, np.float64)
+    power = np.exp(2 * x) - options.floor if options.features == "logmag" else x
+    phase = np.angle(transform(samples, rate, options)[: len(x)])
+    taper = _taper(options.taper, window)
+    frames = np.fft.irfft(np.sqrt(np.maximum(power, 0)) * np.exp(1j * phase), options.n_fft)[:, :window] * taper
+    sound, weight = np.zeros((2, (len(x) - 1) * hop + window))
+    for i, frame in enumerate(frames):
+        sound[i * hop : i * hop + window] += frame
+        weight[i * hop : i * hop + window] += taper**2
+    inner = slice(window - hop, len(x) * hop)
+    return np.asarray(samples, np.float64)[inner], sound[inner] / np.maximum(weight[inner], 1e-8)
 
 
 def resynthesise(features: np.ndarray, rate: int, options: AudioOptions, iterations: int = 32) -> np.ndarray:
@@ -86,7 +118,8 @@ def resynthesise(features: np.ndarray, rate: int, options: AudioOptions, iterati
     else:
         magnitude = np.sqrt(np.maximum(x, 0))
     left = (options.n_fft - window) // 2  # librosa puts the window into the middle of the FFT
-    shape: dict[str, Any] = {"hop_length": hop, "win_length": window, "window": options.taper, "center": False}
+    taper = _taper(options.taper, window)
+    shape: dict[str, Any] = {"hop_length": hop, "win_length": window, "window": taper, "center": False}
     sound = librosa.griffinlim(magnitude, n_iter=iterations, n_fft=options.n_fft, random_state=0, **shape)
     sound = sound[left : left + (x.shape[1] - 1) * hop + window]
     return (sound / max(1.0, float(np.abs(sound).max(initial=0)))).astype(np.float32)
@@ -103,7 +136,9 @@ def write_wav(path: Path, samples: np.ndarray, rate: int) -> Path:
 
 @lru_cache(maxsize=8)
 def _taper(name: str, window: int) -> np.ndarray:
-    """The periodic window, (window,)."""
+    """The window, (window,): periodic, or half a sine wave sin(pi (n + 1/2) / window)."""
+    if name == "sine":
+        return np.sin(np.pi * (np.arange(window) + 0.5) / window)
     edge, rest = (0.54, 0.46) if name == "hamming" else (0.5, 0.5)
     return edge - rest * np.cos(2 * np.pi * np.arange(window) / window)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ablate.data.audio import AudioOptions, resynthesise, spectra
+from ablate.data.audio import AudioOptions, rephased, resynthesise, spectra
 from ablate.data.items import BadItem, FactorKind, Item, Scale, Sequence, natural
 from ablate.data.recordings import read_audio, read_rate
 from ablate.data.splits import SplitOptions, check_name
@@ -157,16 +157,21 @@ class AudioFolder:
 
     def load(self, item: Item) -> Sequence:
         """Features of one recording and its factors; raises BadItem or Dropped."""
+        features = spectra(self.recording(item), self.rate[0], self.options)
+        return Sequence(features, {name: item.labels.get(name) or None for name in self.factors})
+
+    def recording(self, item: Item) -> np.ndarray:
+        """Samples of one recording, (S,), at the rate of all; raises BadItem or Dropped."""
         assert item.path is not None
         samples, rate = read_audio(item.path, self.options.channel)
         wanted, source = self.rate
         if rate != wanted and not self.options.resample:
             raise BadItem(f"{rate} Hz, but {source} {'is' if source.startswith('data.') else 'has'} {wanted} Hz")
-        if rate != wanted:
-            samples = _resample(samples, rate, wanted)
-        return Sequence(
-            spectra(samples, wanted, self.options), {name: item.labels.get(name) or None for name in self.factors}
-        )
+        return samples if rate == wanted else _resample(samples, rate, wanted)
+
+    def rephased(self, features: np.ndarray, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """A recording and the sound of (L, D) features in raw units under its phase; None without a way back."""
+        return rephased(features, samples, self.rate[0], self.options)
 
     def resynthesise(self, features: np.ndarray) -> tuple[np.ndarray, int]:
         """Sound of (L, D) features in raw units, and its rate in Hz."""

@@ -130,6 +130,7 @@ class Data:
     scaling: Scaling = field(repr=False)
     dataset: Dataset = field(repr=False)
     train_frames: list[np.ndarray] = field(repr=False)  # raw frames of each training item, mapped
+    sources: dict[str, Item] = field(default_factory=dict, repr=False)  # id -> item, as it was found
 
     def summary(self) -> str:
         """What was found, left out and split in which way: a page of text for the record."""
@@ -156,6 +157,24 @@ class Data:
         """Waveform (S,) and rate in Hz of normalised features (L, D); None where the data are no sound."""
         resynthesise = getattr(self.dataset, "resynthesise", None)
         return resynthesise(self.denormalise(x)) if resynthesise else None
+
+    def rephased(self, x: Any, item: str) -> tuple[np.ndarray, np.ndarray] | None:
+        """The recording of an item and the sound of its normalised features (L, D) under its phase, (S,) both.
+
+        L frames are the first ones of the item. None where the data are no sound, or features without a way back.
+        """
+        its: Any = self.dataset
+        if not hasattr(its, "rephased"):
+            return None
+        found: tuple[np.ndarray, np.ndarray] | None = its.rephased(
+            self.denormalise(x), its.recording(self.sources[item])
+        )
+        return found
+
+    @property
+    def joints(self) -> int:
+        """Of how many joints a frame holds the positions, in metres; 0 for other data."""
+        return int(getattr(self.dataset, "joints", 0))
 
 
 def load_data(named: tuple[str, Any], *, progress: bool = False, workers: int | None = None) -> Data:
@@ -214,6 +233,7 @@ def _arrange(name: str, dataset: Dataset, items: list[Item], entry: store.Entry)
         scaling=scaling,
         dataset=dataset,
         train_frames=train_frames,
+        sources={its.id: its for its in stored},
     )
 
 

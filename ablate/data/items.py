@@ -52,8 +52,8 @@ class Dataset(Protocol):
 
     Optional are `resynthesise(features (L, D) in raw units) -> (samples (S,), rate in Hz)` for sound,
     `recording(item) -> samples (S,)`, what the features of an item were computed from, with
-    `rephased(features (L, D) in raw units, samples) -> samples`, the sound of features under the phase of those samples
-    (None for features without a way back), `review(items, codes) -> warnings` about the labels of all items together,
+    `rephased(features (L, D) in raw units, samples) -> (samples, sound)`, a recording and the sound of features under
+    its phase (None without a way back), `review(items, codes) -> warnings` about the labels of all items together,
     codes (n_items,) per factor, `starts(split, length)`, windows of its own (n,), and a number `joints`: of how many
     joints a frame holds the positions, in metres.
     """

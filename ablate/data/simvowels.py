@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from ablate.data.audio import AudioOptions, resynthesise, spectra
+from ablate.data.audio import AudioOptions, rephased, resynthesise, spectra
 from ablate.data.items import NO_LABEL, FactorKind, Item, Scale, Sequence
 from ablate.data.splits import SPLITS
 from ablate.data.windows import WindowOptions, frame_labels
@@ -172,6 +172,14 @@ class SimVowels:
         factors: dict[str, str | int | np.ndarray | None]
         factors = {"speaker": spoken.speaker, "vowel": vowel, "f0": f"{spoken.f0:g}"}
         return Sequence(x, {name: factors[name] for name in self.factors})
+
+    def recording(self, item: Item) -> np.ndarray:
+        """Samples of one utterance, (S,)."""
+        return synthesise(item.split or "train", item.part, self.options).audio
+
+    def rephased(self, features: np.ndarray, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """A recording and the sound of (L, D) features in raw units under its phase; None without a way back."""
+        return rephased(features, samples, RATE, self.options)
 
     def resynthesise(self, features: np.ndarray) -> tuple[np.ndarray, int]:
         """Sound of (L, D) features in raw units, and its rate in Hz."""

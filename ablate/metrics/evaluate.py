@@ -159,7 +159,7 @@ def evaluate(
     batch_size: int = 256,
     likelihood: Likelihood = "gaussian",
 ) -> dict[str, float]:
-    """Values of the named metrics (name -> options) on the split; None stands for all that suit the model.
+    """Values of the named metrics (name -> options) on the split; None: the usual ones that suit the model.
 
     A metric that the data do not define is left out. Codes that are not finite give `posterior_<latent>` = NaN and
     nothing else, so that the caller can name what diverged. Raises Mistake for an unknown metric.
@@ -200,7 +200,7 @@ def flat(x: Tensor) -> Tensor:
 def chosen(view: View, metrics: dict[str, Any] | None) -> list[tuple[Entry, Any]]:
     """The metrics to ask with their options; those whose needs are not met are left out of the list."""
     if metrics is None:
-        asked = [(entry, entry.options()) for entry in METRICS]
+        asked = [(entry, entry.options()) for entry in METRICS if not entry.meta.get("named")]
     else:
         asked = [(METRICS[name], options) for name, options in metrics.items()]
     return [(entry, options) for entry, options in asked if set(entry.meta.get("needs", ())) <= offers(view)]

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from ablate.models.stepping import Cell, Chain
 
 Mode = Literal["teacher", "scheduled", "generation"]  # x_{t-1} is the true frame, one or the other, the own output
-Likelihood = Literal["gaussian", "bernoulli", "itakura_saito"]
+Likelihood = Literal["gaussian", "bernoulli", "itakura_saito", "mpjpe"]  # the last is a distance, no likelihood
 
 
 def mean_of(y: Tensor, likelihood: Likelihood) -> Tensor:
     """Mean of the data that a decoder output stands for, in the units of x."""
-    if likelihood == "gaussian":
+    if likelihood in ("gaussian", "mpjpe"):
         return y
     return y.sigmoid() if likelihood == "bernoulli" else y.exp()
 

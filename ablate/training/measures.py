@@ -19,6 +19,7 @@ LOOKED_AT = 64  # validation windows whose range is checked
 
 def check_measures(trial: Trial, data: Data, metrics: Iterable[str], key: str = "search.metric") -> None:
     """Raise Mistake if the model cannot take the frames or the likelihood the values, or the data lack a metric."""
+    check_named(trial, data)
     with torch.device("meta"):
         build_model(trial, data)
     build_terms(trial.loss)
@@ -34,6 +35,14 @@ def check_measures(trial: Trial, data: Data, metrics: Iterable[str], key: str = 
                 f"{key} {metric} is not defined on the {NAMES[split]} split of {trial.data.name} "
                 f"(factors: {factors(data)}); take one of {known or f'{split}/r2'}"
             )
+
+
+def check_named(trial: Trial, data: Data) -> None:
+    """The data must define the metrics that are measured only where they are named."""
+    asked = {name: METRICS[name].meta.get("undefined") for name in trial.metrics.chosen}
+    reasons = [f"metrics.{name} {why}" for name, undefined in asked.items() if undefined and (why := undefined(data))]
+    if reasons:
+        raise Mistake(*reasons)
 
 
 def build_model(trial: Trial, data: Data) -> Any:
@@ -62,6 +71,11 @@ def check_values(trial: Trial, data: Data) -> None:
     low, high, its = float(x.min()), float(x.max()), likelihood(trial)
     if its == "bernoulli" and (low < 0 or high > 1):
         raise Mistake(f"likelihood bernoulli needs data in [0, 1]; {trial.data.name} gives {low:.3g} to {high:.3g}")
+    if its == "mpjpe" and not data.joints:
+        raise Mistake(
+            f"likelihood mpjpe needs positions of joints, and {trial.data.name} as it is set up gives none; "
+            "take gaussian, or h36m in representation xyz or kpts13"
+        )
     if its == "itakura_saito" and low < 0:
         raise Mistake(
             f"likelihood itakura_saito needs power spectra, never negative; {trial.data.name} gives {low:.3g} "

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ablate.data.audio import AudioOptions, resynthesise, spectra
+from ablate.data.audio import AudioOptions, rephased, resynthesise, spectra
 from ablate.errors import Mistake
 
 RATE = 16_000
@@ -72,3 +72,48 @@ def test_settings_that_do_not_fit_are_named() -> None:
         spectra(np.ones(800, np.float32), RATE, AudioOptions(n_mels=200))
     with pytest.raises(Mistake, match="less than one sample"):
         spectra(np.ones(800, np.float32), RATE, AudioOptions(hop_ms=0.01))
+
+
+@pytest.mark.parametrize("taper", ["hamming", "hann", "sine"])
+@pytest.mark.parametrize("features", ["power", "logmag"])
+def test_unchanged_features_under_the_phase_of_the_recording_are_the_recording(features: str, taper: str) -> None:
+    options = AudioOptions(features=features, taper=taper, window_ms=64, hop_ms=16, n_fft=1024)  # type: ignore[arg-type]
+    samples = np.random.default_rng(0).normal(size=9000) * 0.1
+    x = spectra(samples, 16000, options)[:20]  # of the first 20 frames
+    pair = rephased(x, samples, 16000, options)
+    assert pair is not None and len(pair[0]) == len(pair[1]) == 21 * 256 - 1024
+    np.testing.assert_array_equal(pair[0], samples[768 : 20 * 256])
+    np.testing.assert_allclose(pair[1], pair[0], atol=1e-6)
+
+
+def test_the_way_back_is_the_one_of_least_squared_error() -> None:
+    """Against the solution of the whole system: windowed frames of y as near as can be to those of the features."""
+    rng = np.random.default_rng(1)
+    options = AudioOptions(features="power", taper="hann", window_ms=20, hop_ms=5, n_fft=32)
+    samples = rng.normal(size=80)
+    x = spectra(samples, 1000, options) * rng.uniform(0.2, 3, size=(13, 17))
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(20) / 20)
+    rows, wanted = [], []
+    for i in range(13):
+        frame = np.fft.rfft(samples[5 * i : 5 * i + 20] * window, 32)
+        shaped = np.fft.irfft(np.sqrt(x[i]) * frame / np.abs(frame), 32)[:20]
+        for n in range(20):
+            row = np.zeros(80)
+            row[5 * i + n] = window[n]
+            rows.append(row)
+            wanted.append(shaped[n])
+    y = np.linalg.lstsq(np.array(rows), np.array(wanted), rcond=None)[0]
+    pair = rephased(x, samples, 1000, options)
+    assert pair is not None
+    np.testing.assert_allclose(pair[1], y[15:65], atol=1e-9)
+
+
+def test_no_way_back() -> None:
+    samples = np.ones(9000)
+    assert rephased(np.ones((5, 80)), samples, 16000, AudioOptions()) is None
+    assert rephased(np.ones((5, 257)), samples, 16000, AudioOptions(features="power", hop_ms=30)) is None
+
+
+def test_half_a_sine_wave() -> None:
+    x = spectra(np.ones(4), 1000, AudioOptions(features="power", taper="sine", window_ms=4, hop_ms=4, n_fft=16))
+    assert x[0, 0] == pytest.approx((2 * (np.sin(np.pi / 8) + np.sin(3 * np.pi / 8))) ** 2)

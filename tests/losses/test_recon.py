@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ablate.losses.recon import ReconOptions, negative_log_likelihood, recon
+from ablate.losses.recon import ReconOptions, distances, negative_log_likelihood, recon
 from ablate.random import Draws
 from ablate.types import Batch, Output
 
@@ -71,3 +71,14 @@ def test_gaussian_with_the_log_variance_that_the_model_tells():
     assert scaled.tolist() == pytest.approx([4.125 / 0.3 + constant + math.log(0.3)])
     (gradient,) = torch.autograd.grad(recon(None, batch, out, options=ReconOptions()).sum(), logvar)
     assert gradient.flatten().tolist() == pytest.approx([(1 - 1 / 4) / 2, (1 - 8) / 2])
+
+
+def test_distances_of_joints_by_hand():
+    # frame 1: 5 mm and 13 mm, mean 9; frame 2: 0 and 2 mm, mean 1. A joint in place has no slope
+    x = [[[0.003, 0.004, 0, 0, 0, 0], [0.1, 0.2, 0.3, 0, 0, 0]]]
+    y = [[[0, 0, 0, 0.005, 0.012, 0], [0.1, 0.2, 0.3, 0, 0, 0.002]]]
+    assert value(x, y, likelihood="mpjpe") == pytest.approx([10])
+    moved = torch.tensor(y, dtype=torch.float64, requires_grad=True)
+    distances(torch.tensor(x, dtype=torch.float64), moved).sum().backward()
+    assert moved.grad is not None and torch.isfinite(moved.grad).all() and moved.grad[0, 1, :3].abs().sum() == 0
+    assert moved.grad[0, 1, 5] == pytest.approx(1000)

@@ -1,0 +1,76 @@
+"""SI-SDR by hand, and of real reconstructions: perfect, louder, wrong, and data that have no way back to sound."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ablate.data.dataset import Data, load_data
+from ablate.data.simvowels import SimVowelsOptions
+from ablate.metrics.evaluate import codes, evaluate
+from ablate.metrics.si_sdr import ratio, unheard
+from ablate.registry import NoOptions
+from ablate.types import Gaussian
+
+
+def test_ratio_by_hand() -> None:
+    s = np.array([1.0, 0.0, 1.0, 0.0])
+    assert ratio(s, s + np.array([0, 1, 0, 1])) == pytest.approx(0)  # as much distortion as signal
+    assert ratio(s, 3 * (s + np.array([0, 0.1, 0, 0.1]))) == pytest.approx(20)  # 1 / 100 of the power, at any scale
+    assert ratio(s, np.array([1.0, 0.0, 0.0, 0.0])) == pytest.approx(0)  # a = 1/2: |a s|^2 = 1/2, the rest has 1/2
+    assert ratio(s, s) > 150 and ratio(s, -s) > 150
+    assert np.isfinite([ratio(0 * s, s), ratio(s, 0 * s), ratio(0 * s, 0 * s)]).all()
+
+
+class Says(nn.Module):
+    """Decodes to the frames themselves, times a factor."""
+
+    latents = {"z": "dynamic"}  # noqa: RUF012
+
+    def __init__(self, factor: float):
+        super().__init__()
+        self.factor = nn.Parameter(torch.tensor(factor))
+
+    def encode(self, x: Tensor, noise: dict[str, Tensor] | None) -> tuple[dict[str, Gaussian], dict[str, Tensor]]:
+        return {"z": Gaussian.standard(x)}, {"z": x}
+
+    def decode(self, sample: dict[str, Tensor]) -> Tensor:
+        return sample["z"] * self.factor if self.factor > 0 else sample["z"].roll(5, dims=1)
+
+
+def vowels(features: str, **options: object) -> Data:
+    return load_data(("simvowels", SimVowelsOptions(utterances=(10, 5, 5), features=features, **options)), workers=1)  # type: ignore[arg-type]
+
+
+def measured(data: Data, factor: float, batch_size: int = 256) -> dict[str, float]:
+    asked = {"si_sdr": NoOptions()}
+    return evaluate(Says(factor), data, "test", asked, batch_size=batch_size)
+
+
+def test_reconstructions_from_perfect_to_wrong() -> None:
+    data = vowels("power", taper="sine", window=10)
+    perfect, louder, late = (measured(data, factor) for factor in (1.0, 4.0, -1.0))
+    assert perfect["si_sdr"] > 90  # of float32 features
+    assert louder == pytest.approx(perfect, abs=5)
+    assert late["si_sdr"] < 10 and late.keys() == {"si_sdr", "si_sdr_median"}
+    assert measured(data, -1.0, batch_size=3) == pytest.approx(late)
+    assert len(codes(Says(1.0), data.test).item) > 5  # several windows to an utterance
+
+
+def test_utterances_count_alike() -> None:
+    """Against the loop written out for two utterances: mean of the ratios, not the ratio of all samples."""
+    data = vowels("logmag", window=10)
+    found = []
+    for row, item in enumerate(data.test.items):
+        x = data.test.x(np.flatnonzero(data.test.sequence == row)).roll(5, dims=1).flatten(0, 1)
+        pair = data.rephased(x.numpy(), item)
+        assert pair is not None and pair[0].shape == pair[1].shape
+        found.append(ratio(*pair))
+    assert measured(data, -1.0) == pytest.approx({"si_sdr": np.mean(found), "si_sdr_median": np.median(found)})
+
+
+def test_features_without_a_way_back() -> None:
+    data = vowels("logmel")
+    assert unheard(data) == "needs sound in features from which it comes back; set data.features to power or logmag"
+    assert measured(data, 1.0) == {}
+    assert unheard(vowels("power")) is None
