@@ -135,7 +135,7 @@ def may_vanish(facts: Facts, name: str) -> bool:
 
 def likelihoods_agree(facts: Facts) -> Broken:
     """Terms that read the decoder's output must read it alike, and so must a model that reads its own."""
-    terms = [name for name in facts.terms if facts.loss and facts.loss[name]]
+    terms = [name for name in facts.terms if facts.loss and facts.loss.get(name)]
     options = {name: (facts.loss or {})[name].get("options") or {} for name in terms}
     read = {name: its["likelihood"] for name, its in options.items() if "likelihood" in its}
     first = next(iter(read), "")
