@@ -271,6 +271,32 @@ def report(
 
 
 @app.command()
+def generate(
+    run: Annotated[
+        str, typer.Argument(help="A run: STUDY/LABEL, a folder with best.pt, an id in MLflow, or a study (its best).")
+    ],
+    mode: Annotated[
+        str, typer.Option(help="unconditional, conditional-f, conditional-z, swap, interpolation or prediction.")
+    ] = "unconditional",
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="A new folder; default: generated-MODE here.")] = None,
+    count: Annotated[int | None, typer.Option(min=1, help="Sequences made.")] = None,
+    length: Annotated[int | None, typer.Option(help="Frames of each; the window of the data.")] = None,
+    prefix: Annotated[int | None, typer.Option(help="Frames that a prediction reads; half the window.")] = None,
+    split: Annotated[str, typer.Option(help="Where sequences are read from: train, valid or test.")] = "test",
+    item: Annotated[list[str] | None, typer.Option(help="What is read, by its id; drawn without it.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of what is drawn.")] = 0,
+    folder: Folder = "runs",
+) -> None:
+    """What a trained model makes: arrays (npz), pictures (png, gif) and sounds (wav), with a manifest."""
+    from ablate.generation.write import Asked
+    from ablate.generation.write import generate as write
+
+    asked = Asked(mode, count, length, prefix, split, tuple(item or ()), seed)
+    for file in write(run, Path(folder), asked, out or Path(f"generated-{mode}")):
+        console.print(str(file), highlight=False, soft_wrap=True)
+
+
+@app.command()
 def ui(
     port: Annotated[int | None, typer.Option(help="Of the MLflow server; the first free one from 5000 on.")] = None,
     folder: Folder = "runs",

@@ -99,6 +99,49 @@ def swap_grid(
         return _png(figure)
 
 
+def gallery(
+    x: np.ndarray, names: Sequence[str], *, title: str = "", frame_ms: float | None = None, marked: int = 0
+) -> bytes:
+    """Sequences (N, T, D) or (N, T, C, H, W) one below the other, as a PNG; spectrograms share their colours.
+
+    `names` (N) label them; a line behind the first `marked` frames, where it is not 0, parts what was given from the
+    rest.
+    """
+    names = [_short(name, 40) for name in names]
+    with _style():
+        clip = _is_clip(x)
+        size = _strip_size(x) if clip else (4.8, 1.2)
+        figure, axes = _grid(len(x), 1, size, title, names, not clip)
+        limits = _limits(x)
+        for axis, one, name in zip(axes[:, 0], x, names, strict=True):
+            if clip:
+                _draw_strip(axis, one, name)
+            else:
+                _draw_spectrogram(axis, one, limits, frame_ms)
+                _name_row(axis, name)
+            if marked:
+                at = marked * (x.shape[4] + 1) - 1 if clip else marked * (1 if frame_ms is None else frame_ms / 1000)
+                axis.axvline(at, color="#2a7ab0" if clip else "white", linewidth=1.5)
+        if not clip:
+            _outer_labels(axes, frame_ms)
+        return _png(figure)
+
+
+def animation(x: np.ndarray, *, frame_ms: float = 125, height: int = 128) -> bytes:
+    """Clips (N, T, C, H, W) in [0, 1] side by side, as a GIF that repeats; pixels enlarged to about `height`."""
+    from PIL import Image
+
+    frames = np.clip(np.asarray(x, np.float64), 0, 1).transpose(1, 3, 0, 4, 2)  # (T, H, N, W, C)
+    frames = frames.repeat(3, axis=-1) if frames.shape[-1] == 1 else frames
+    frames = np.pad(frames, [(0, 0), (0, 0), (0, 0), (0, 1), (0, 0)], constant_values=1)  # a white line between clips
+    frames = frames.reshape(*frames.shape[:2], -1, 3)[:, :, :-1]  # (T, H, N (W + 1) - 1, 3)
+    times = max(1, round(height / frames.shape[1]))
+    pixels = (frames * 255).round().astype(np.uint8).repeat(times, axis=1).repeat(times, axis=2)
+    pictures, file = [Image.fromarray(frame) for frame in pixels], io.BytesIO()
+    pictures[0].save(file, "GIF", save_all=True, append_images=pictures[1:], duration=frame_ms, loop=0)
+    return file.getvalue()
+
+
 def _is_clip(x: np.ndarray) -> bool:
     """Whether sequences (N, T, ...) are clips of pictures."""
     return x.ndim == 5

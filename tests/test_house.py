@@ -41,6 +41,7 @@ ORDER = """
     cost outlook
     check
     reporting
+    generation
     garbage
     doctor
     bench

@@ -125,16 +125,20 @@ def sounds(
     decoded = {"reconstruction": reconstruct(model, sample, x, likelihood)}
     if swappable(model) and len(rows) > 1:
         other = encode(model, split.x(windows_of(split, rows[1])), device)
-        f = {
-            name: other[name].mean(dim=0).expand(len(x), -1) for name, role in model.latents.items() if role == "static"
-        }
-        decoded["swap"] = decode(model, mix(model, f, sample), likelihood)
+        decoded["swap"] = transplanted(model, other, sample, likelihood)
     files = [write_wav(folder / "original.wav", *original)]
     for name, x_hat in decoded.items():
         sound = data.sound(x_hat.reshape(-1, *data.frame))
         if sound is not None:
             files.append(write_wav(folder / f"{name}.wav", *sound))
     return files
+
+
+def transplanted(model: Any, f_of: dict[str, Tensor], z_of: dict[str, Tensor], likelihood: Likelihood) -> np.ndarray:
+    """The W windows of one utterance with the mean f of the windows of another, (W, T, *frame)."""
+    count = len(next(iter(z_of.values())))
+    f = {name: f_of[name].mean(dim=0).expand(count, -1) for name, role in model.latents.items() if role == "static"}
+    return decode(model, mix(model, f, z_of), likelihood)
 
 
 def windows_of(split: Split, row: int) -> np.ndarray:

@@ -131,7 +131,7 @@ class SRNN(nn.Module):
             x = known[t] if t < len(known) else mean_of(self.out(torch.cat([last, h], dim=-1)), self.likelihood)
         return torch.stack(path[-noise.shape[1] :], dim=1)
 
-    def predict(self, x: Tensor, noise: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    def forecast(self, x: Tensor, noise: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Codes (B, T, z_dim) and outputs (B, T, D) of x (B, K, D) and of the T - K frames that follow it.
 
         z of x are posterior means that see no more than x, the later ones are rolled from their prior with `noise`

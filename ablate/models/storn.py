@@ -116,7 +116,7 @@ class STORN(nn.Module):
         """z from N(0, I): the noise itself, (B, T, z_dim), whatever came before."""
         return noise
 
-    def predict(self, x: Tensor, noise: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    def forecast(self, x: Tensor, noise: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Codes (B, T, z_dim) and outputs (B, T, D) of x (B, K, D) and of the T - K frames that follow it.
 
         z of x are posterior means that see no more than x, the later ones are rolled from their prior with `noise`

@@ -49,6 +49,8 @@ def run_cell(
     report = with_objectives(report, config.get("objectives", []))
     try:
         with noted(report) as send, writing(place):
+            if rank == 0:
+                checkpoint.describe(place.folder, place.cell, trial.plain())
             data = load_data((trial.data.name, trial.data.options))
             step = build_step(trial, data, device)
             progress, optimiser = fit(step, data, trial, place, send, wrap)
@@ -139,11 +141,16 @@ def build_step(trial: Trial, data: Data, device: torch.device) -> Step:
 def start_from_run(model: nn.Module, path: Path) -> None:
     """Load the weights of another run; raises Mistake where they are not this model's."""
     weights = checkpoint.weights(path)
-    shapes, own = ({name: its.shape for name, its in state.items()} for state in (weights, model.state_dict()))
-    wrong = sorted(name for name in shapes.keys() | own.keys() if shapes.get(name) != own.get(name))
+    wrong = differing(model, weights)
     if wrong:
         raise Mistake(f"train.init_from: the weights in {path} are those of another model ({wrong[0]} differs)")
     model.load_state_dict(weights)
+
+
+def differing(model: nn.Module, weights: dict[str, torch.Tensor]) -> list[str]:
+    """Names of the weights that the model has not, lacks, or has in another shape."""
+    shapes, own = ({name: its.shape for name, its in state.items()} for state in (weights, model.state_dict()))
+    return sorted(name for name in shapes.keys() | own.keys() if shapes.get(name) != own.get(name))
 
 
 def finish(

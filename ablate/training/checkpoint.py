@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import json
 import logging
 import os
 import time
@@ -14,6 +15,7 @@ import torch
 from ablate.errors import Mistake
 
 log = logging.getLogger(__name__)
+CONFIGURATION = "configuration.json"  # beside the checkpoints
 
 
 class FolderBusy(ConnectionError):
@@ -67,12 +69,32 @@ def last_epoch(folder: Path, cell: str) -> int:
 
 def weights(path: Path) -> dict[str, torch.Tensor]:
     """Model weights of a run: `path` is a checkpoint, or a folder that holds `best.pt`. Raises Mistake for others."""
-    file = path / "best.pt" if path.is_dir() else path
+    return owned_weights(path / "best.pt" if path.is_dir() else path)[1]
+
+
+def owned_weights(file: Path) -> tuple[str, dict[str, torch.Tensor]]:
+    """Key of the cell that a checkpoint is of (empty in a file that does not say), and its model weights."""
     try:
-        state: dict[str, torch.Tensor] = torch.load(file, map_location="cpu", weights_only=True)["model"]
+        state = torch.load(file, map_location="cpu", weights_only=True)
+        return state.get("cell", ""), state["model"]
     except Exception as error:  # a file that is damaged, or something else, fails in many ways
         raise Mistake(f"{file} holds no weights that can be read ({type(error).__name__})") from error
-    return state
+
+
+def describe(folder: Path, cell: str, trial: dict[str, Any]) -> None:
+    """Write what the checkpoints of the folder are of: the cell's key and its plain configuration. Raises OSError."""
+    partial = folder / f".{CONFIGURATION}.partial"
+    partial.write_text(json.dumps({"cell": cell, "trial": trial}, indent=1) + "\n")
+    os.replace(partial, folder / CONFIGURATION)
+
+
+def described(folder: Path) -> tuple[str, dict[str, Any]] | None:
+    """The cell's key and its plain configuration; None where none can be read."""
+    try:
+        found = json.loads((folder / CONFIGURATION).read_text())
+        return found["cell"], found["trial"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 @contextlib.contextmanager

@@ -128,7 +128,7 @@ def test_a_prediction_is_what_a_forced_model_says_that_is_told_the_prefix_and_th
     model = case(name, mode).build(dtype=torch.float64)
     x = frames(case(name, mode), 2, 4, dtype=torch.float64)
     noise = torch.randn(2, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
-    sample, y = model.predict(x, noise)
+    sample, y = model.forecast(x, noise)
     forced = case(name, "teacher").build(dtype=torch.float64)
     told = torch.cat([x, y[:, 4:]], dim=1)
     assert torch.allclose(y, forced.decode(sample, told), atol=1e-12)

@@ -1,0 +1,186 @@
+"""What a trained model makes, mode by mode: from codes, drawn or read from sequences, to frames; knows no file."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ablate.errors import Mistake
+from ablate.metrics.evaluate import encode, evaluating, precision
+from ablate.metrics.pictures import mix, swappable
+from ablate.models.feedback import Likelihood, mean_of
+from ablate.random import Draws
+from ablate.registry import unknown
+
+Sample = dict[str, Tensor]  # codes by latent, as `decode` takes them
+
+
+@dataclass(frozen=True)
+class Made:
+    """Frames in normalised units, and the codes behind them."""
+
+    x_hat: np.ndarray  # (N, T, *frame); of swaps (N, N, T, *frame), f of the first index and z of the second
+    codes: dict[str, np.ndarray]  # (N, D) if static, (N, T, D) if dynamic; of swaps those that were swapped
+
+
+@dataclass(frozen=True)
+class Maker:
+    """A model and how its outputs are read; the noise of every latent comes from a stream of its own."""
+
+    model: Any
+    likelihood: Likelihood = "gaussian"
+    seed: int = 0
+
+    def noise(self, latent: str, count: int, length: int) -> Tensor:
+        """Standard normal noise of a latent of `count` sequences, from the stream `generate/<latent>`."""
+        draw = Draws(self.seed, (), count, slice(0, count), prefix="generate/")
+        shape = self.model.noise_shapes(length)[latent]
+        return draw.normal(latent, *shape).to(precision(self.model))
+
+    def prior(self, latent: str, count: int, length: int) -> Tensor:
+        """A latent drawn from its prior: static (N, D), dynamic (N, T, D), which an autoregressive model rolls."""
+        noise = self.noise(latent, count, length)
+        if self.model.latents[latent] == "dynamic":
+            rolled: Tensor = self.model.sample_prior(noise)
+            return rolled
+        sample = getattr(self.model, "sample_static", None)  # N(0, I) where the model does not say otherwise
+        return sample(noise) if sample else noise
+
+    def decode(self, sample: Sample, length: int) -> Tensor:
+        """Decoder output for these codes alone, (N, length, *frame); an autoregressive model reads its own outputs."""
+        segments = hasattr(self.model, "length")
+        y: Tensor = self.model.decode(sample, length) if segments else self.model.decode(sample)
+        return y
+
+    def made(self, sample: Sample, y: Tensor) -> Made:
+        """Means of the data and codes, as arrays."""
+        x_hat = mean_of(y, self.likelihood).cpu().numpy()
+        return Made(x_hat, {name: code.cpu().numpy() for name, code in sample.items()})
+
+
+def unconditional(maker: Maker, x: Tensor, count: int, length: int) -> Made:
+    """Codes from their priors, means of p(x | codes): (count, length, *frame)."""
+    sample = {name: maker.prior(name, count, length) for name in maker.model.latents}
+    return maker.made(sample, maker.decode(sample, length))
+
+
+def conditional_f(maker: Maker, x: Tensor, count: int, length: int) -> Made:
+    """The static code of x (1, T, *frame) with `count` paths of dynamic codes from their prior."""
+    return conditional(maker, x, count, length, "static")
+
+
+def conditional_z(maker: Maker, x: Tensor, count: int, length: int) -> Made:
+    """The dynamic codes of x (1, T, *frame) with `count` static codes from their prior."""
+    return conditional(maker, x, count, length, "dynamic")
+
+
+def conditional(maker: Maker, x: Tensor, count: int, length: int, kept: str) -> Made:
+    """Latents of the role `kept` as x has them, the others drawn."""
+    read, roles = encode(maker.model, x), maker.model.latents
+    sample = {
+        name: read[name].expand(count, *read[name].shape[1:]) if role == kept else maker.prior(name, count, length)
+        for name, role in roles.items()
+    }
+    return maker.made(sample, maker.decode(sample, length))
+
+
+def swap(maker: Maker, x: Tensor, count: int, length: int) -> Made:
+    """Every f with every z of x (N, T, *frame); the diagonal is what the codes of each sequence decode to."""
+    read, N = encode(maker.model, x), len(x)
+    f, z = np.divmod(np.arange(N * N), N)
+    mixed = mix(maker.model, {k: code[f] for k, code in read.items()}, {k: code[z] for k, code in read.items()})
+    made = maker.made(read, maker.decode(mixed, length))
+    return Made(made.x_hat.reshape(N, N, *made.x_hat.shape[1:]), made.codes)
+
+
+def interpolation(maker: Maker, x: Tensor, count: int, length: int) -> Made:
+    """`count` points on the line between all codes of x (2, T, *frame); the ends are what each one decodes to."""
+    read = encode(maker.model, x)
+    way = torch.linspace(0, 1, count, dtype=precision(maker.model))
+    sample = {k: torch.lerp(code[:1], code[1:], way.view(-1, *[1] * (code.ndim - 1))) for k, code in read.items()}
+    return maker.made(sample, maker.decode(sample, length))
+
+
+def prediction(maker: Maker, x: Tensor, count: int, length: int) -> Made:
+    """x (N, K, *frame) and the frames that may follow it, `length` in all; of a model for segments one code tells both.
+
+    Codes of x are posterior means that see no more than x; those behind it are drawn from the prior, given the path.
+    """
+    model, x = maker.model, x.to(precision(maker.model))
+    name = next(name for name, role in model.latents.items() if role == "dynamic")
+    noise = maker.noise(name, len(x), length - x.shape[1])
+    if hasattr(model, "forecast"):
+        return maker.made(*model.forecast(x, noise))
+    sample = model.encode(x, None)[1]
+    if not hasattr(model, "length"):
+        sample = sample | {name: torch.cat([sample[name], model.sample_prior(noise, start=sample[name])], dim=1)}
+    return maker.made(sample, maker.decode(sample, length))
+
+
+def has_prior(model: Any) -> bool:
+    """Whether codes can be drawn and decoded."""
+    return hasattr(model, "decode") and hasattr(model, "sample_prior")
+
+
+@dataclass(frozen=True)
+class Mode:
+    """How a mode is asked of a model."""
+
+    make: Callable[[Maker, Tensor, int, int], Made]
+    offered: Callable[[Any], bool]  # whether a model has it
+    needs: str  # what one that has not lacks
+    reads: int | None = None  # sequences it starts from; None: as many as it makes
+    count: int = field(default=4)  # made by default
+    lengths: bool = False  # whether it makes sequences of other lengths than the window
+    least: int = 1  # sequences made at least
+
+
+MODES: dict[str, Mode] = {
+    "unconditional": Mode(unconditional, has_prior, "a decoder and a prior that can be drawn from", 0, lengths=True),
+    "conditional-f": Mode(
+        conditional_f, lambda its: has_prior(its) and swappable(its), "a static and a dynamic latent", 1, lengths=True
+    ),
+    "conditional-z": Mode(
+        conditional_z, lambda its: has_prior(its) and swappable(its), "a static and a dynamic latent", 1
+    ),
+    "swap": Mode(swap, lambda its: hasattr(its, "decode") and swappable(its), "a static and a dynamic latent", least=2),
+    "interpolation": Mode(interpolation, lambda its: hasattr(its, "decode"), "a decoder", 2, 8, least=2),
+    "prediction": Mode(
+        prediction,
+        lambda its: has_prior(its) and getattr(its, "any_length", True),
+        "a net that reads a part of the window",
+        lengths=True,
+    ),
+}
+
+
+def mode_of(name: str, model: Any = None, model_name: str = "") -> Mode:
+    """The mode of that name; raises Mistake for one that there is not, or that the model, where given, has not."""
+    if name not in MODES:
+        raise Mistake("--mode: " + unknown("mode", name, list(MODES)))
+    if model is not None and not MODES[name].offered(model):
+        there = ", ".join(its for its, mode in MODES.items() if mode.offered(model)) or "none"
+        raise Mistake(
+            f"model {model_name} as it was trained has no mode {name}, which asks for {MODES[name].needs}; "
+            f"the modes it has: {there}"
+        )
+    return MODES[name]
+
+
+def make(name: str, maker: Maker, x: Tensor, count: int, length: int) -> Made:
+    """What the mode makes from x, in evaluation mode and without gradient. Raises Mistake where it is not finite."""
+    with evaluating(maker.model):
+        made = MODES[name].make(maker, x, count, length)
+    good = np.isfinite(made.x_hat)
+    if not good.all():
+        share = 1 - good.mean()
+        raise Mistake(
+            f"{share:.0%} of the numbers that the model made are not finite, since its outputs, fed back, grow without "
+            "bound; a run trained with mode scheduled or generation bears them"
+            if hasattr(maker.model, "share")
+            else f"{share:.0%} of the numbers that the model made are not finite; take another run"
+        )
+    return made
