@@ -54,6 +54,7 @@ def whole(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Scene:
     return its
 
 
+@pytest.mark.faults
 def test_killed_twice_and_resumed_gives_the_same_bytes(scene: Make, whole: Scene) -> None:
     its = scene(study=STUDY)
     sweep = its.sweep()

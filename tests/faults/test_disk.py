@@ -12,7 +12,7 @@ from faults.conftest import Make, Reference
 from faults.scene import NAME, Scene, assert_each_epoch_once, epoch, load, until
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_a_checkpoint_that_cannot_be_written_stops_the_sweep(scene: Make, reference: Reference) -> None:
     """Case 11: the temporary file of the last checkpoint leads to /dev/full."""
     its = scene()

@@ -43,6 +43,7 @@ def kill_the_trial(its: Stage) -> None:
     its.assert_each_epoch_once(cells=2)
 
 
+@pytest.mark.faults
 def test_a_trial_survives_the_death_of_its_own_process_without_a_dashboard(stage: Make, cluster: Any) -> None:
     """Case 3, and the same before the workers have started: a group that nobody knows by its reports."""
     its = stage(cluster, fault="pace: 0.1, value: {choice: [0, 1]}")
