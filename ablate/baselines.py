@@ -19,8 +19,8 @@ Examine = Callable[[Path], tuple[Study | None, list[str]]]
 
 
 def found(written: str, beside: Path) -> Path | None:
-    """The file or folder that a study file means: relative to the working directory, else to the study's folder."""
-    candidates = (Path(written).expanduser(), beside.parent / written)
+    """The file or folder that a study file means: relative to the study's folder, else to the working directory."""
+    candidates = (beside.parent / Path(written).expanduser(), Path(written).expanduser())
     return next((path for path in candidates if path.exists()), None)
 
 

@@ -127,6 +127,17 @@ def test_a_baseline_reads_the_data_where_the_study_does(toys: Path) -> None:
     assert (baseline.data.options.root, baseline.data.options.window) == ("moved", 30)
 
 
+def test_a_file_beside_the_study_goes_before_one_of_that_name_in_the_working_directory(toys: Path) -> None:
+    (toys / "studies").mkdir()
+    (toys / "studies" / "study.yaml").write_text(STUDY + CONFIRM)
+    (toys / "plain.yaml").write_text(PLAIN.replace("{name: frames}", "{name: frames, z_dim: 3}"))
+    elsewhere = load_study(toys / "studies" / "study.yaml").baselines["plain"]
+    assert elsewhere.model.options.z_dim == 3
+    (toys / "studies" / "plain.yaml").write_text(PLAIN)
+    beside = load_study(toys / "studies" / "study.yaml").baselines["plain"]
+    assert beside.model.options.z_dim == 8
+
+
 def test_weights_to_start_from_enter_the_identity_by_their_content(toys: Path) -> None:
     (toys / "run").mkdir()
     (toys / "run" / "best.pt").write_bytes(b"abc")

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ablate.baselines import found
 from ablate.design.kept import FREE as DESIGN_FREE
 from ablate.design.plan import refused_changes
 from ablate.errors import Mistake
@@ -154,7 +155,7 @@ def keep_file(study: Study, folder: Path) -> None:
     lines = [line for line in given if not line.startswith(MARK)]  # those of an earlier run go
     write(folder / "study.yaml", "".join(f"{line}\n" for line in [*lines, *(MARK + its for its in study.overrides)]))
     for name in study.files:
-        source = next((its for its in (Path(name), study.source.parent / name) if its.exists()), None)
+        source = found(name, study.source)
         copy = (folder / name).resolve()
         if (
             source is not None
