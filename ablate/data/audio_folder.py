@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -40,6 +41,7 @@ class AudioFolderOptions(AudioOptions, SplitOptions, WindowOptions):
     sample_rate: int | None = field(default=None, metadata={"ge": 1})  # Hz that all files must have; None: the first's
     resample: bool = False  # convert other rates to sample_rate instead of refusing them
     channel: int | None = field(default=None, metadata={"ge": 0})  # of files with several
+    normalise: Literal["none", "peak"] = "none"  # peak: every recording is divided by its largest absolute sample
 
     def __post_init__(self) -> None:
         SplitOptions.__post_init__(self)
@@ -167,7 +169,9 @@ class AudioFolder:
         wanted, source = self.rate
         if rate != wanted and not self.options.resample:
             raise BadItem(f"{rate} Hz, but {source} {'is' if source.startswith('data.') else 'has'} {wanted} Hz")
-        return samples if rate == wanted else _resample(samples, rate, wanted)
+        samples = samples if rate == wanted else _resample(samples, rate, wanted)
+        peak = np.abs(samples).max(initial=0) if self.options.normalise == "peak" else 0
+        return samples / peak if peak > 0 else samples
 
     def rephased(self, features: np.ndarray, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         """A recording and the sound of (L, D) features in raw units under its phase; None without a way back."""

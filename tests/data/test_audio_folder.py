@@ -221,3 +221,22 @@ def test_patterns() -> None:
     assert not compile_pattern("{a}.wav").fullmatch("x/1.wav")
     with pytest.raises(Mistake, match="is no field"):
         compile_pattern("{speaker name}.wav")
+
+
+def test_recordings_divided_by_their_peak(tmp_path: Path) -> None:
+    """Features and the recording under whose phase they are heard are those of samples with a peak of 1."""
+    rng = np.random.default_rng(0)
+    tone = np.sin(np.arange(8000) * 0.3) * np.linspace(0.2, 1, 8000)
+    for speaker, gain in zip("abcdef", rng.uniform(0.05, 0.9, 6), strict=True):
+        soundfile.write(tmp_path / f"{speaker}_0.wav", gain * tone, 8000, subtype="DOUBLE")
+    options = AudioFolderOptions(root=str(tmp_path), pattern="{speaker}_{take}.wav", features="power", n_fft=256,
+                                 window=5, valid_share=0.5, test_share=0.2, normalise="peak")  # fmt: skip
+    data = load_data(("audio_folder", options), workers=1)
+    frames = [np.asarray(its) for its in data.train_frames]
+    np.testing.assert_allclose(frames[0], frames[-1], rtol=1e-3, atol=1e-6)
+    pair = data.rephased(data.test.x([0])[0].numpy(), data.test.items[0])
+    assert pair is not None
+    np.testing.assert_allclose(pair[1], pair[0], atol=1e-5)
+    as_they_are = load_data(("audio_folder", replace(options, normalise="none")), workers=1)
+    assert as_they_are.digest != data.digest
+    assert as_they_are.train_frames[0].max() < 0.9 * frames[0].max()
