@@ -2,11 +2,12 @@
 
 from torch import Tensor, nn
 
-from ablate.registry import LOSSES, NoOptions
+from ablate.losses.kl_z import KLOptions, floored
+from ablate.registry import LOSSES
 from ablate.types import Batch, Output
 
 
-@LOSSES("kl_f", needs={"latent:f"}, bound=True, beta=True)
-def kl_f(model: nn.Module, batch: Batch, out: Output, *, options: NoOptions) -> Tensor:
+@LOSSES("kl_f", options=KLOptions, needs={"latent:f"}, bound=True, beta=True)
+def kl_f(model: nn.Module, batch: Batch, out: Output, *, options: KLOptions) -> Tensor:
     """KL(q(f | x) || p(f)), summed over dimensions."""
-    return out.q["f"].kl(out.p["f"]).sum(-1)
+    return floored(model, batch, out.q["f"].kl(out.p["f"]), options).sum(-1)

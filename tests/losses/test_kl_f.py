@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ablate.losses.kl_f import kl_f
-from ablate.registry import NoOptions
+from ablate.losses.kl_z import KLOptions
 from ablate.types import Gaussian, Output
 
 
@@ -13,7 +13,7 @@ def gaussian(mean, variance) -> Gaussian:
 
 
 def value(q: Gaussian, p: Gaussian) -> list[float]:
-    return kl_f(None, None, Output({"f": q}, {"f": p}, {}, None), options=NoOptions()).tolist()
+    return kl_f(None, None, Output({"f": q}, {"f": p}, {}, None), options=KLOptions()).tolist()
 
 
 def test_by_hand():

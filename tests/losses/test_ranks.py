@@ -7,6 +7,10 @@ import torch
 import torch.distributed as dist
 from model_cases import CASES, frames, noise
 
+from ablate.losses.beta_tc import BetaTCOptions
+from ablate.losses.capacity import CapacityOptions
+from ablate.losses.hessian import HessianOptions
+from ablate.losses.kl_z import KLOptions
 from ablate.losses.mi import MIOptions
 from ablate.losses.scc import SCCOptions
 from ablate.random import Draws
@@ -22,12 +26,17 @@ TERMS = [
     ("mi", MIOptions(frames="mean")),
     ("mi", MIOptions(estimator="mss")),
     ("mi", MIOptions("ali")),
+    ("beta_tc", BetaTCOptions()),
+    ("beta_tc", BetaTCOptions(2, 3, 0.5, "mss")),
+    ("capacity", CapacityOptions(nats=3)),
+    ("kl_z", KLOptions(free_bits=0.05)),
+    ("hessian", HessianOptions()),
 ]
 
 
 def share(term, options, rows, gather):
     """Values of these rows of the global batch, and the gradients of their mean as one vector."""
-    model, x = CASES["dsae"].build(dtype=torch.float64), frames(CASES["dsae"], B, dtype=torch.float64)
+    model, x = CASES["dsae"].build(dtype=torch.float64).train(), frames(CASES["dsae"], B, dtype=torch.float64)
     eps = {name: e[rows] for name, e in noise(model, x).items()}
     batch = Batch(x[rows], torch.arange(B)[rows], 50, Draws(0, (0,), B, rows), gather)
     values = LOSSES[term].make(model, batch, model(x[rows], eps), options=options)

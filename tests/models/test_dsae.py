@@ -5,9 +5,10 @@ from torch import nn
 
 from ablate.errors import Mistake
 from ablate.losses.kl_f import kl_f
+from ablate.losses.kl_z import KLOptions
 from ablate.models.dsae import DSAE, DSAEOptions, Sizes
 from ablate.random import initialise
-from ablate.registry import MODELS, NoOptions
+from ablate.registry import MODELS
 
 D = DSAEOptions
 LENGTH = 6
@@ -257,7 +258,7 @@ def test_kl_of_equal_distributions_is_zero():
     model, x = CASES["dsae"].build(), frames(CASES["dsae"])
     out = model(x, None)
     assert not (out.q["z"].kl(out.q["z"])).any()
-    assert (out.q["z"].kl(out.p["z"]) >= 0).all() and (kl_f(model, None, out, options=NoOptions()) >= 0).all()
+    assert (out.q["z"].kl(out.p["z"]) >= 0).all() and (kl_f(model, None, out, options=KLOptions()) >= 0).all()
 
 
 def test_registered_with_its_latents():
