@@ -50,7 +50,7 @@ class Facts:
 
 def broken(facts: Facts) -> Broken:
     """Every rule that the study breaks, those of searching aside."""
-    for rule in (terms_fit, metrics_fit, something_trained, likelihoods_agree, batch_divides):
+    for rule in (terms_fit, metrics_fit, something_trained, likelihoods_agree, one_schedule, batch_divides):
         yield from rule(facts)
 
 
@@ -163,6 +163,22 @@ def own_likelihood(facts: Facts) -> str | None:
     return written if isinstance(written, str) else default
 
 
+def one_schedule(facts: Facts) -> Broken:
+    """Scheduled sampling is judged anew at every jump; a KL that grows meanwhile would move the goal, too."""
+    written = facts.document.get(("model", "mode"))
+    modes = written.get("choice") if isinstance(written, dict) else written
+    if facts.model is None or facts.loss is None or "scheduled" not in (modes if isinstance(modes, list) else [modes]):
+        return
+    for name in facts.terms:
+        its = facts.loss.get(name)
+        if its and its["warmup"] is not None and LOSSES[name].meta.get("beta"):
+            yield (
+                ("loss", name, "warmup"),
+                f"loss.{name}.warmup: in model.mode scheduled the share of own outputs grows, and a KL's weight must "
+                "not grow with it; leave the warm-up out, and start from a teacher-forced run with train.init_from",
+            )
+
+
 def batch_divides(facts: Facts) -> Broken:
     """Each worker takes the same share of a batch."""
     if facts.resources is None or facts.train is None:
@@ -203,6 +219,12 @@ def warnings(study: Study) -> Iterator[str]:
                 f"loss.{name}.warmup ends at epoch {term.warmup.end:g}, after the last of {study.base.train.epochs}: "
                 "the weight never reaches its full value"
             )
+    options, epochs = study.base.model.options, study.base.train.epochs
+    if getattr(options, "mode", None) == "scheduled" and epochs <= 9 * options.ss_step:
+        yield (
+            f"model.mode scheduled: the share of own outputs is 1 from epoch {9 * options.ss_step} on, after the last "
+            f"of {epochs}; lower model.ss_step"
+        )
     search, points = study.search, study.points
     if search is not None and search.trials is not None and points is not None and search.trials > points:
         yield f"search.trials is {search.trials}, but the space has only {points} points"

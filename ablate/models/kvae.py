@@ -52,6 +52,7 @@ class KVAEOptions:
     dense_x_a: tuple[int, ...] | None = None
     dense_a_x: tuple[int, ...] | None = None
     rnn_alpha: int | None = size()
+    phases: tuple[int, int] = field(default=(0, 0), metadata={"ge": 0})  # epochs of the nets alone, then with A, B, C
 
 
 @MODELS("kvae", options=KVAEOptions, latents={"a": "dynamic"}, decoder=True)
@@ -71,6 +72,7 @@ class KVAE(nn.Module):
         super().__init__()
         s, x_dim = filled(options, PRESETS), vectors("kvae", frame)
         self.frame, self.a_dim, self.z_dim, self.form = frame, s.a_dim, s.z_dim, options.lgssm
+        self.phases = options.phases
         self.encoder, width = dense(x_dim, s.dense_x_a)
         self.head = GaussianHead(width, s.a_dim)
         self.out = Chain(s.a_dim, s.dense_a_x, x_dim)
@@ -80,6 +82,17 @@ class KVAE(nn.Module):
         self.register_buffer("Q", options.transition_variance * torch.eye(s.z_dim), persistent=False)
         self.register_buffer("R", options.emission_variance * torch.eye(s.a_dim), persistent=False)
         self.register_buffer("S0", options.start_variance * torch.eye(s.z_dim), persistent=False)
+
+    def resting(self, epoch: int) -> tuple[str, ...]:
+        """Beginnings of the names of parameters that are not trained in this epoch.
+
+        Encoder and decoder train first, then the matrices and the first input join them, then what mixes the matrices;
+        in older published recipes after 30 and 20 epochs. The loss is the whole one in all phases.
+        """
+        nets, joint = self.phases
+        if epoch < nets:
+            return ("systems.", "rnn_alpha.", "alpha.")
+        return ("rnn_alpha.", "alpha.") if epoch < nets + joint else ()
 
     def noise_shapes(self, length: int) -> dict[str, tuple[int, ...]]:
         """Shape, per sequence, of the standard normal noise that `forward` takes; that of z where z is drawn."""

@@ -12,6 +12,7 @@ from ablate.random import stream
 from ablate.training import checkpoint
 from ablate.training.batches import Place, shares
 from ablate.training.progress import Progress, Report, advance, ended
+from ablate.training.stages import begin_stage, patient, rest
 from ablate.training.step import Step, objective
 from ablate.training.tables import redraw
 from ablate.training.usage import Usage
@@ -43,10 +44,11 @@ def fit(
     usage = Usage(progress.seconds)
     while not ended(progress, trial):
         epoch = progress.epoch
+        begin_stage(step.model, optimiser, progress)
         values = train_epoch(wrapped, step, optimiser, data, trial, place, epoch)
         values |= validate(step, data, trial, place, epoch + 1, usage)
         progress.seconds = values["system/wall_seconds"]
-        advance(progress, values, trial)
+        advance(progress, values, trial, patient(step.model, epoch))
         over = trial.train.wall_limit is not None and progress.seconds > trial.train.wall_limit
         last = ended(progress, trial)
         sent = {"epoch": progress.epoch, "objective": progress.best, "at": now()} | values
@@ -137,6 +139,7 @@ def train_epoch(
         values = wrapped(batch)
         loss = objective(values, step.terms, epoch + i / len(batches))
         loss.backward()
+        rest(step.model, epoch)
         norm = gradient_norm(step, trial.train.clip)
         optimiser.step()
         watch.see(values, loss.detach(), norm)

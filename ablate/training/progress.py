@@ -30,8 +30,8 @@ def ended(progress: Progress, trial: Trial) -> bool:
     return progress.epoch >= trial.train.epochs or (patience is not None and progress.stale >= patience)
 
 
-def advance(progress: Progress, values: Report, trial: Trial) -> None:
-    """Count the epoch; update the best value and the patience."""
+def advance(progress: Progress, values: Report, trial: Trial, patient: bool = True) -> None:
+    """Count the epoch; update the best value and, unless it is too early for that, the patience."""
     train = trial.train
     progress.epoch += 1
     value = values.get(train.select)
@@ -45,7 +45,7 @@ def advance(progress: Progress, values: Report, trial: Trial) -> None:
     mode = train.select_mode if train.stop_on == train.select else direction(train.stop_on)
     if better(watched, progress.stop_best, mode):
         progress.stop_best, progress.stale = watched, 0
-    elif progress.epoch >= warm_at(trial):
+    elif patient and progress.epoch >= warm_at(trial):
         progress.stale += 1
 
 
