@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from ablate.losses.kl_z import KLOptions
 from ablate.losses.recon import ReconOptions
 from ablate.models.srnn import SRNNOptions
 from ablate.random import Draws, initialise
@@ -17,7 +18,7 @@ B, T = 6, 40
 def step(mode: str) -> Step:
     model = MODELS["srnn"].make((5,), SRNNOptions(mode=mode, ss_step=2))  # type: ignore[arg-type]
     initialise(model, 0)
-    return Step(model, build_terms(Loss(terms={"recon": Term(options=ReconOptions()), "kl_z": Term()})))
+    return Step(model, build_terms(Loss(terms={"recon": Term(options=ReconOptions()), "kl_z": Term(options=KLOptions())})))
 
 
 def batch(epoch: int = 0, rows: slice = slice(0, B)) -> Batch:
