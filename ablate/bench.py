@@ -27,6 +27,13 @@ def models(device: str = "cpu") -> Figures:
     return step_times(device=device)
 
 
+def loops(device: str = "cpu") -> Figures:
+    """Milliseconds per training step of the dynamical models and of their per-frame forms, and their memory."""
+    from ablate.training.speed import loops as measured
+
+    return measured()
+
+
 def overhead(device: str = "cpu") -> Figures:
     """Seconds per trial besides training, on one worker and on two, against empty trials of Ray's."""
     from ablate.search.bench import one_worker, two_workers
@@ -53,6 +60,7 @@ def features(device: str = "cpu") -> Figures:
 
 PARTS: dict[str, Callable[[str], Figures]] = {
     "models": models,
+    "loops": loops,
     "overhead": overhead,
     "store": store,
     "features": features,
@@ -133,6 +141,22 @@ def steps_table(figures: Figures) -> Table:
     return table
 
 
+def loops_table(figures: Figures) -> Table:
+    """Dynamical models against their per-frame forms."""
+    title = "Training step, (32, 50, 513): process CPU time, one thread, median; memory of one of 128 sequences"
+    table = Table(title=title, title_justify="left")
+    for head in ("model", "hoisted, ms", "per frame, ms", "ratio", "peak, MB"):
+        table.add_column(head, justify="left" if head == "model" else "right")
+    measured = {name: its for name, its in figures.items() if isinstance(its, dict)}
+    for name, its in measured.items():
+        for one in its["batch"].values():
+            naive = [f"{one['naive_ms']:.1f}", f"{one['ratio']:.2f}"] if "naive_ms" in one else ["", ""]
+            table.add_row(name, f"{one['hoisted_ms']:.1f}", *naive, f"{its['peak_mb']:.0f}" if "peak_mb" in its else "")
+    if not any("naive_ms" in one for its in measured.values() for one in its["batch"].values()):
+        table.caption = "The per-frame forms lie in the tests of a checkout, which is not there."
+    return table
+
+
 def overhead_table(figures: Figures) -> Table:
     """Trials against empty ones."""
     table = Table(title="Wall time per trial besides training: median of rounds", title_justify="left")
@@ -172,6 +196,7 @@ def features_table(figures: Figures) -> Table:
 
 TABLES: dict[str, Callable[[Figures], Table]] = {
     "models": steps_table,
+    "loops": loops_table,
     "overhead": overhead_table,
     "store": store_table,
     "features": features_table,

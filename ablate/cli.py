@@ -384,7 +384,7 @@ def logs(
 @app.command()
 def bench(
     parts: Annotated[
-        list[str] | None, typer.Argument(help="models, overhead, store, features; all by default.")
+        list[str] | None, typer.Argument(help="models, loops, overhead, store, features; all by default.")
     ] = None,
     file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all figures there.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda, for the training steps of the models.")] = "cpu",

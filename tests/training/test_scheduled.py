@@ -18,7 +18,9 @@ B, T = 6, 40
 def step(mode: str) -> Step:
     model = MODELS["srnn"].make((5,), SRNNOptions(mode=mode, ss_step=2))  # type: ignore[arg-type]
     initialise(model, 0)
-    return Step(model, build_terms(Loss(terms={"recon": Term(options=ReconOptions()), "kl_z": Term(options=KLOptions())})))
+    return Step(
+        model, build_terms(Loss(terms={"recon": Term(options=ReconOptions()), "kl_z": Term(options=KLOptions())}))
+    )
 
 
 def batch(epoch: int = 0, rows: slice = slice(0, B)) -> Batch:
