@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from ablate.design.arms import Arm, Contrast
@@ -49,7 +50,19 @@ class Plan:
 
     def arm(self, name: str) -> Arm:
         """The arm of a name; raises KeyError."""
-        return {its.name: its for its in self.arms}[name]
+        return self._arms[name]
+
+    def contrast(self, name: str) -> Contrast:
+        """The contrast of a name; raises KeyError."""
+        return self._contrasts[name]
+
+    @cached_property
+    def _arms(self) -> dict[str, Arm]:
+        return {its.name: its for its in self.arms}
+
+    @cached_property
+    def _contrasts(self) -> dict[str, Contrast]:
+        return {its.name: its for its in self.contrasts}
 
     def configurations(self, base: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         """The plain configuration of every arm, without a seed."""

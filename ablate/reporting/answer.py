@@ -82,7 +82,7 @@ def size(row: Row, plan: Plan) -> str:
 
 def contrast_of(row: Row, plan: Plan) -> Contrast:
     """The contrast of a row."""
-    return next(its for its in plan.contrasts if its.name == row.contrast)
+    return plan.contrast(row.contrast)
 
 
 def subject(contrast: Contrast) -> str:

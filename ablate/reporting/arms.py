@@ -176,7 +176,7 @@ def verdict_text(row: Row, plan: Plan) -> str:
         return row.verdict
     if row.verdict == "equivalent":
         return f"equivalent (within ±{plan.design.margin:g})"
-    about = next(its for its in plan.contrasts if its.name == row.contrast).components
+    about = plan.contrast(row.contrast).components
     return f"{row.verdict} ({row.reading})" if about else row.verdict
 
 
