@@ -4,6 +4,7 @@ Only reads, and only tables of the version that it was written for; any other fi
 """
 
 import contextlib
+import json
 import math
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping
@@ -14,7 +15,6 @@ from typing import Any
 VERSION = "dc11669786a5"  # of the tables of MLflow 3.17, as its own migrations name it
 PATIENCE_S = 0.5  # for the write of another process to end; MLflow itself waits for longer ones
 NAME = "mlflow.runName"
-FEW = 500  # runs that are asked for by id
 
 
 def experiment(file: Path, name: str) -> str | None:
@@ -58,33 +58,32 @@ def read(
 ) -> Iterator[Any]:
     """Runs with their tags, latest metrics, parameters and data sets."""
     chosen, given = condition(experiment_id, tags)
-    few = database.execute(f"{chosen} LIMIT {FEW + 1}", given).fetchall()
-    if len(few) <= FEW:  # else the condition is as quick
-        chosen, given = ", ".join("?" * len(few)), [its for (its,) in few]
+    database.execute("CREATE TEMP TABLE chosen (run_uuid TEXT PRIMARY KEY) WITHOUT ROWID")
+    database.execute(f"INSERT INTO chosen {chosen}", given)
     runs = database.execute(
-        f"SELECT run_uuid, name, status, start_time, end_time FROM runs WHERE run_uuid IN ({chosen}) "
-        "ORDER BY start_time, run_uuid",
-        given,
+        "SELECT run_uuid, name, status, start_time, end_time FROM runs JOIN chosen USING (run_uuid) "
+        "ORDER BY start_time, run_uuid"
     ).fetchall()
-    its_tags = grouped(database, f"SELECT run_uuid, key, value FROM tags WHERE run_uuid IN ({chosen})", given)
+    its_tags = texts(database, "tags")
     some, names = "", []
     if metrics is not None:
-        some, names = f" AND key IN ({', '.join('?' * len(metrics))})", list(metrics)
+        some, names = f"WHERE key IN ({', '.join('?' * len(metrics))})", list(metrics)
     values = grouped(
         database,
-        f"SELECT run_uuid, key, CASE WHEN is_nan THEN NULL ELSE value END FROM latest_metrics "
-        f"WHERE run_uuid IN ({chosen}){some}",
-        [*given, *names],
+        "SELECT run_uuid, key, CASE WHEN is_nan THEN NULL ELSE value END "
+        f"FROM chosen CROSS JOIN latest_metrics USING (run_uuid) {some}",
+        names,
     )
     params, data = {}, {}
     if metrics is None:
-        params = grouped(database, f"SELECT run_uuid, key, value FROM params WHERE run_uuid IN ({chosen})", given)
+        params = texts(database, "params")
         data = grouped(
             database,
             "SELECT i.destination_id, d.name, d.digest FROM inputs i JOIN datasets d ON d.dataset_uuid = i.source_id "
-            f"WHERE i.destination_id IN ({chosen})",
-            given,
+            "WHERE i.destination_id IN (SELECT run_uuid FROM chosen)",
+            [],
         )
+    database.execute("DROP TABLE chosen")
     for run_id, name, status, started, ended in runs:
         measured = {key: math.nan if value is None else value for key, value in values.get(run_id, {}).items()}
         sets = [SimpleNamespace(dataset=SimpleNamespace(name=k, digest=v)) for k, v in data.get(run_id, {}).items()]
@@ -102,6 +101,15 @@ def condition(experiment_id: int, tags: Mapping[str, str]) -> tuple[str, list[An
     each = "SELECT run_uuid FROM tags WHERE key = ? AND value = ?"
     parts = ["SELECT run_uuid FROM runs WHERE experiment_id = ? AND lifecycle_stage = 'active'", *[each] * len(tags)]
     return " INTERSECT ".join(parts), [experiment_id, *(its for one in tags.items() for its in one)]
+
+
+def texts(database: sqlite3.Connection, table: str) -> dict[str, dict[str, str]]:
+    """Run -> {key: value} of a table of texts for the chosen runs, put together by sqlite."""
+    found = database.execute(
+        "SELECT run_uuid, json_group_object(key, value) "
+        f"FROM chosen CROSS JOIN {table} USING (run_uuid) GROUP BY run_uuid"
+    )
+    return {run_id: json.loads(its) for run_id, its in found}
 
 
 def grouped(database: sqlite3.Connection, sql: str, given: list[Any]) -> dict[str, dict[str, Any]]:

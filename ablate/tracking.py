@@ -86,9 +86,9 @@ class Record:
         runs = self._search({"ablate.kind": "study", "ablate.study": name})
         return StudyRecord.of(runs[0]) if runs else None
 
-    def arms(self, study: str) -> list[StudyRecord]:
-        """The configuration runs of a study, the oldest first."""
-        return [StudyRecord.of(run) for run in self._search({"ablate.kind": "arm", "ablate.study": study})]
+    def arms(self, study: str, metrics: Collection[str] | None = None) -> list[StudyRecord]:
+        """The configuration runs of a study, the oldest first; `metrics` as for `cells`."""
+        return [StudyRecord.of(run) for run in self._search({"ablate.kind": "arm", "ablate.study": study}, metrics)]
 
     def cells(self, study: str | None = None, metrics: Collection[str] | None = None) -> list[CellRecord]:
         """The seed runs of a study, or of all studies, the oldest first; each attempt of a cell is a run.

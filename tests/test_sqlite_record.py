@@ -54,12 +54,6 @@ def test_runs_are_those_that_mlflow_gives(full: Record, monkeypatch: pytest.Monk
     assert cell.metrics["valid/a"] == 2.5 and math.isnan(cell.metrics["valid/nan"]) and cell.data == "1" * 36
 
 
-def test_many_runs_are_asked_for_by_condition(full: Record, monkeypatch: pytest.MonkeyPatch) -> None:
-    by_id = [plain(its) for its in full.cells()]
-    monkeypatch.setattr(sqlite_record, "FEW", 1)
-    assert [plain(its) for its in full.cells()] == by_id
-
-
 def test_some_metrics_and_nothing_else(full: Record) -> None:
     cells = full.cells("s", ("valid/a",))
     assert [its.metrics for its in cells] == [{"valid/a": 2.5}] * 2

@@ -85,7 +85,7 @@ def recorded(folder: Path, study: str) -> Recorded:
     question = Question.of(unpack(known.tags["ablate.design"]))
     levels = levels_from(json.loads(known.tags.get(LEVELS, "{}")))
     cells = record.cells()
-    rows = recorded_rows(question, cells, record.arms(study))
+    rows = recorded_rows(question, cells, record.arms(study, metrics=()))
     mine = {row.run_id for row in rows}
     behind = {its.run_id: its for its in cells if its.run_id in mine}
     ablation = None
