@@ -61,6 +61,7 @@ class Ranking:
     p_first: list[float]  # in the order of the arms; 0 for those that were not ranked
     tau_mean: float  # Kendall's tau-b between the observed order and each resampled one
     tau_low: float  # its 5 % quantile
+    taus: tuple[tuple[float, float], ...] = ()  # every value that it takes, in order, and its share of the resamples
 
 
 def ranking(values: Sequence[Sequence[float]] | np.ndarray, mode: Mode, index: np.ndarray | None = None) -> Ranking:
@@ -79,7 +80,9 @@ def ranking(values: Sequence[Sequence[float]] | np.ndarray, mode: Mode, index: n
     shares = np.zeros(len(y))
     shares[kept] = firsts(means, mode)
     tau = kendall(y[kept].mean(1), means)
-    return Ranking(shares.tolist(), float(tau.mean()), float(np.percentile(tau, 5)))
+    found, counts = np.unique(np.round(tau, 9), return_counts=True)
+    taus = tuple(zip(found.tolist(), (counts / len(tau)).tolist(), strict=True))
+    return Ranking(shares.tolist(), float(tau.mean()), float(np.percentile(tau, 5)), taus)
 
 
 def kendall(x: np.ndarray, y: np.ndarray) -> np.ndarray:

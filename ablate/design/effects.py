@@ -185,7 +185,7 @@ def ranked(plan: Plan, runs: Runs) -> Ranking | None:
         return None
     its = ranking([[runs.values[name][seed] for seed in seeds] for name in able], plan.design.mode)
     shares = dict(zip(able, its.p_first, strict=True))
-    return Ranking([shares.get(arm.name, 0.0) for arm in plan.arms], its.tau_mean, its.tau_low)
+    return Ranking([shares.get(arm.name, 0.0) for arm in plan.arms], its.tau_mean, its.tau_low, its.taus)
 
 
 def rates(plan: Plan, runs: Runs, accounts: Mapping[str, Seeds]) -> dict[str, Rate]:

@@ -14,6 +14,7 @@ from ablate.design.row import columns as row_columns
 from ablate.reporting.answer import QUESTIONS, answer, path_answer
 from ablate.reporting.arms import effects_table
 from ablate.reporting.beside import (
+    agreement_table,
     aliases_table,
     cells_table,
     failures_table,
@@ -79,6 +80,7 @@ class Ablation:
                 looks_table(its, plan),
                 cells_table(its, self.found) if factorial else None,
                 probes_table(self.found, self.rows),
+                agreement_table(self.found, self.rows),
                 ranking_table(its, plan),
             ]
         return [table for table in tables if table is not None]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from ablate.design.bootstrap import agreement
 from ablate.design.effects import Effects
 from ablate.design.failures import Seeds, by_level, discordant, mcnemar, outcomes, wilson
 from ablate.design.options import FACTORIAL
@@ -193,6 +194,33 @@ def probes_table(found: Measured, rows: Sequence[CellRow]) -> Table | None:
     )
     words = f"Mean ± sd over seeds on the {split} split: descriptive, not part of the claim."
     return Table("Probes beside it", columns, tuple(lines), words)
+
+
+def agreement_table(found: Measured, rows: Sequence[CellRow]) -> Table | None:
+    """Whether other metrics put the arms in the same order; None below three arms, or without another metric."""
+    plan = found.plan
+    split, _, primary = plan.design.metric.partition("/")
+    means: dict[str, dict[str, float]] = {}  # metric -> arm -> mean over seeds
+    for arm in plan.arms:
+        cells = [row for row in rows if row.name == arm.name and row.role == "design" and row.done]
+        for name in {key for row in cells for key in row.values if key.startswith(f"{split}/")}:
+            values = [value for row in cells if (value := finite(row.values.get(name))) is not None]
+            if values and len(values) == len(cells):
+                means.setdefault(name.partition("/")[2], {})[arm.name] = sum(values) / len(values)
+    mine = means.pop(primary, {})
+    lines = []
+    for name in sorted(means):
+        arms = [arm for arm in mine if arm in means[name]]
+        tau = agreement([mine[arm] for arm in arms], [means[name][arm] for arm in arms]) if len(arms) > 2 else None
+        if tau is not None and len({means[name][arm] for arm in arms}) > 1:
+            lines.append((name, str(len(arms)), signed(tau, 2)))
+    columns = (Column("metric", wrap=True), Column("arms", True), Column("tau", True))
+    words = (
+        f"Kendall's tau-b between the orders of the arms by {plan.design.metric} and by another metric of the {split} "
+        "split, means over seeds: 1 the same order, -1 the reverse, as the numbers grow (of an error, smaller is "
+        "better). Descriptive."
+    )
+    return Table("Agreement of the metrics", columns, tuple(lines), words) if lines else None
 
 
 def retuned_table(plan: Plan, rows: Sequence[CellRow]) -> Table | None:

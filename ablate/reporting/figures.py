@@ -8,6 +8,7 @@ from ablate.design.arms import BASE
 from ablate.design.confirm import Confirmation
 from ablate.design.options import FACTORIAL
 from ablate.reporting.ablation import Ablation
+from ablate.reporting.bars import pareto_effects, rank
 from ablate.reporting.cells import CellRow, finite
 from ablate.reporting.confirmed import confirmation
 from ablate.reporting.curves import MOST, Course, curves
@@ -68,6 +69,8 @@ def of_effects(its: Ablation) -> Iterator[Plot | None]:
     if design.kind in FACTORIAL:
         yield interaction(its.found)
         yield half_normal_plot(its.effects, marks)
+    yield pareto_effects(its.effects, plan)
+    yield rank(its.effects.ranking, plan)
 
 
 def shown_metric(metric: str, transform: str) -> str:

@@ -57,7 +57,7 @@ def of_ablation(its: Ablation, tables: Sequence[Table]) -> Iterator[Section]:
     def take(*titles: str) -> tuple[Table, ...]:
         return tuple(left.pop(title) for title in titles if title in left)
 
-    yield Section("effects", "Effects", (*take(*MAIN), "forest"))
+    yield Section("effects", "Effects", (*take(*MAIN), "forest", "pareto_effects"))
     open_ = not_shown(its.effects, plan) if its.effects else None
     if open_ is not None:
         yield Section("open", "What was not shown", (open_,))
@@ -66,7 +66,7 @@ def of_ablation(its: Ablation, tables: Sequence[Table]) -> Iterator[Section]:
         yield Section("interactions", "Interactions", ("interaction", "half_normal", *beside))
     yield Section("looks", "Sequential seeds", take("Looks"))
     cells = take(*(title for title in list(left) if title.startswith("All arms")))
-    yield Section("seeds", "Seeds", ("paired", *cells, *take("Stability of the ranking")))
+    yield Section("seeds", "Seeds", ("paired", *cells, *take("Stability of the ranking"), "rank"))
     yield Section("beside", "Other metrics", tuple(left.values()))
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from ablate.design.kept import kept
 from ablate.design.plan import Plan
 from ablate.design.row import COLUMNS, LOOKED, OWN
 from ablate.reporting.ablation import Ablation
+from ablate.reporting.beside import agreement_table
 from ablate.reporting.cells import CellRow, ordered, write_csv
 from ablate.reporting.question import Question
 from ablate.reporting.table import markdown
@@ -232,3 +234,26 @@ def test_the_plan_comes_back_from_what_the_record_keeps() -> None:
     assert question(plan).plan.plain() == plan.plain()  # type: ignore[union-attr]
     assert question(plan).role == "design" and question(plan).planned == 48
     assert design("grid").kind == "grid"
+
+
+def test_other_metrics_agree_on_the_order_or_do_not() -> None:
+    """Means over seeds of three arms, .5 .6 .7: r2 grows with them, eer_f falls, mse says nothing."""
+    plan = planned("leave_one_out", NAMES[:2], range(2))
+    arms = [arm.name for arm in plan.arms]
+    its = report(plan, {arm: {0: 0.5 + 0.1 * i, 1: 0.5 + 0.1 * i} for i, arm in enumerate(arms)})
+    split = plan.design.metric.partition("/")[0]
+    rows = [
+        replace(
+            row,
+            values={
+                plan.design.metric: row.values[plan.design.metric],
+                f"{split}/r2": 0.1 * arms.index(row.name) + 0.01 * row.seed,
+                f"{split}/eer_f": 0.4 - 0.1 * arms.index(row.name) * (row.seed + 1),
+                f"{split}/mse": 3.0,
+            },
+        )
+        for row in its.rows
+    ]
+    table = agreement_table(its.found, rows)
+    assert table is not None and table.rows == (("eer_f", "3", "-1.00"), ("r2", "3", "+1.00"))
+    assert agreement_table(its.found, its.rows) is None  # the other metric is the same everywhere

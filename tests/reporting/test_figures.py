@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from design.studies import NAMES, B, C, D, by_seed, cells, planned
+from scipy import stats
 
 from ablate.design.paired import summary
 from ablate.reporting.curves import Course, curves, dropped, means
@@ -267,3 +268,29 @@ def test_every_figure_has_words() -> None:
 def test_long_names_are_wrapped_and_cut() -> None:
     assert wrapped("z_dim=4 beta=9.482 scc=1", 12) == "z_dim=4\nbeta=9.482\nscc=1"
     assert wrapped("a" * 30, 8, 2) == "aaaaaaaa\naaaaaaa…"
+
+
+def test_effects_by_the_size_of_t() -> None:
+    """Bars are effect over standard error; the line is the t of .05 / 4, two-sided, with 8 degrees of freedom."""
+    its = b()
+    found = plot(its, "pareto_effects")
+    rows = its.ablation.effects.rows  # type: ignore[union-attr]
+    expected = {row.contrast: abs(row.effect) / row.se for row in rows}  # type: ignore[arg-type, operator]
+    assert [name for name, *_ in found.data] == ["no_scc", "no_kl_f", "no_mi", "no_cyclic"]
+    assert {name: t for name, t, _ in found.data} == pytest.approx(expected)
+    (axis,) = axes(found)
+    assert [bar.get_width() for bar in axis.patches] == [row[1] for row in found.data]
+    assert lines(axis)["threshold"][0][0] == pytest.approx(stats.t.ppf(1 - 0.05 / 8, 8))
+
+
+def test_the_ranking_and_the_spread_of_tau() -> None:
+    """The worked example (9,999 resamples): no_kl_f .978948, no_mi .021052, tau mean .903827."""
+    found = plot(b(), "rank")
+    firsts = {name: share for what, name, share in found.data if what == "first"}
+    assert (firsts["no_kl_f"], firsts["no_mi"]) == pytest.approx((0.978948, 0.021052), abs=1e-6)
+    taus = [(tau, share) for what, tau, share in found.data if what == "tau"]
+    assert sum(share for _, share in taus) == pytest.approx(1)
+    assert sum(tau * share for tau, share in taus) == pytest.approx(0.903827, abs=1e-6)
+    left, right = axes(found)
+    assert [tick.get_text() for tick in left.get_yticklabels()][:2] == ["no_kl_f", "no_mi"]
+    assert lines(right)["5 % quantile"][0][0] == pytest.approx(0.8)
