@@ -83,6 +83,15 @@ def test_the_record_gives_back_the_plan(toys: Path, kind: str, seeds: str) -> No
     assert again.design.seeds == study.plan.design.seeds and kept(again) == values["design"]
 
 
+def test_the_record_knows_what_acts_at_evaluation_only(toys: Path) -> None:
+    late = "    - late: {on: {model.causal: true}, off: {model.causal: false}, probe: false}\n    - scc\n"
+    study = load(DESIGN.replace(COMPONENTS, late))
+    assert study.plan is not None and [its.probe for its in study.plan.components] == [False, True]
+    values = json.loads(json.dumps(study.plain()))
+    again = restored(values["design"], values["base"])
+    assert [its.probe for its in again.components] == [False, True] and again.plain() == study.plan.plain()
+
+
 def test_a_grid_has_any_number_of_levels(toys: Path) -> None:
     rows = "    - row: {none: {loss.scc.weight: 0}, weak: {loss.scc.weight: 1}, narrow: {model.z_dim: 2}}\n"
     study = load(DESIGN.replace(COMPONENTS, rows).replace("leave_one_out", "grid"))

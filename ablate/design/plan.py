@@ -81,7 +81,9 @@ class Plan:
         its = self.design
         return {
             "kind": its.kind,
-            "components": {one.name: one.levels for one in self.components},
+            "components": {
+                one.name: one.levels if one.probe else {**one.levels, "probe": False} for one in self.components
+            },
             "metric": its.metric,
             "mode": its.mode,
             "margin": its.margin,
