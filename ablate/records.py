@@ -107,6 +107,9 @@ class StudyRecord:
         )
 
 
+LEVELS = "ablate.levels"  # tag of a study's run: what an untrained encoder and the raw features reach
+
+
 def now() -> int:
     """Milliseconds since 1970."""
     return time.time_ns() // 1_000_000

@@ -10,10 +10,11 @@ from rich.console import Console
 
 from ablate.data.dataset import Data
 from ablate.metrics.evaluate import baselines, evaluate
+from ablate.records import LEVELS
 from ablate.reporting.ablation import Ablation
 from ablate.reporting.cells import CellRow, swept_rows
 from ablate.reporting.confirmed import confirmation
-from ablate.reporting.effects import LEVELS, levels_from
+from ablate.reporting.effects import levels_from
 from ablate.reporting.question import Question
 from ablate.reporting.terminal import closing, confirmation_markdown
 from ablate.search.result import Result

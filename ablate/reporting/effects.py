@@ -13,7 +13,6 @@ from ablate.reporting.table import Column, Table
 
 PROBES = ("probe_gap", "static_from_f", "static_from_z", "dynamic_from_z", "dynamic_from_f", "eer_f", "eer_z")
 MANY = 8  # seeds above which they are rows
-LEVELS = "ablate.levels"  # tag of the study's run
 
 
 @dataclass(frozen=True)

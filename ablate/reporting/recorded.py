@@ -8,11 +8,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ablate.records import CellRecord, StudyRecord
+from ablate.records import LEVELS, CellRecord, StudyRecord
 from ablate.reporting.ablation import Ablation
 from ablate.reporting.cells import CellRow, recorded_rows, write_csv
 from ablate.reporting.confirmed import confirmation
-from ablate.reporting.effects import LEVELS, Level, confirmation_table, levels_from
+from ablate.reporting.effects import Level, confirmation_table, levels_from
 from ablate.reporting.latex import latex
 from ablate.reporting.question import Question
 from ablate.reporting.ranking import ranking_table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from rich.console import Console
 from ablate.data.dataset import Data, load_data
 from ablate.errors import Mistake
 from ablate.lock import Lock
-from ablate.records import now
+from ablate.records import LEVELS, now
 from ablate.search import cluster, identity
 from ablate.search.afford import check_first_look
 from ablate.search.designed import Designed
@@ -231,6 +232,7 @@ class Sweep:
         try:
             known = self.record.study(self.study.name)
             if identity.complete(self.study, known) and not work(self.open()).remaining():
+                self.recall()
                 status = "complete"
                 return self.result
             with cluster.connected(self.flags.address, self.study.name, self.flags.cpus) as url:
@@ -259,7 +261,13 @@ class Sweep:
             self.board.say(f"data: {line}")
         left = work(self.executor()).remaining()
         self.board.close()
+        self.recall()
         return not left
+
+    def recall(self) -> None:
+        """What stands beside the confirmation of a study that has ended, as its run in the record keeps it."""
+        known = self.record.study(self.study.name)
+        self.result.levels = json.loads(known.tags.get(LEVELS, "{}")) if known else {}
 
     def open(self) -> Executor:
         """The study's run in the record, its writer, and what runs the cells that the record lacks."""

@@ -51,7 +51,8 @@ def fit(
         advance(progress, values, trial, patient(step.model, epoch))
         over = trial.train.wall_limit is not None and progress.seconds > trial.train.wall_limit
         last = ended(progress, trial)
-        sent = {"epoch": progress.epoch, "objective": progress.best, "at": now()} | values
+        best = {"objective": progress.best, "best_epoch": progress.best_epoch}
+        sent = {"epoch": progress.epoch, "at": now()} | best | values
         progress.reports = [*progress.reports, sent][-REPEATED:]
         keep(step, optimiser, progress, place, improved=progress.best_epoch == progress.epoch)
         if not last:
