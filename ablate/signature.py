@@ -8,11 +8,11 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
-from functools import cache
+from functools import cache, cached_property, lru_cache
 from typing import Any
 
 from ablate.registry import DATASETS, LOSSES, METRICS, MODELS, Entry
-from ablate.trial import Trial
+from ablate.trial import Once, Part, Trial
 
 FORMAT = 1  # of the configuration text; raise it when any default changes, else old and new experiments merge silently
 CODE = 1  # raise it when any number that the engine logs changes
@@ -49,30 +49,63 @@ class Leaf:
     identity: bool  # whether it is part of the configuration's identity
     always: bool = False  # kept even at its default: the weight of a term, since absent and present differ
 
-    @property
+    @cached_property
     def kept(self) -> bool:
         """Whether it contributes to the signature."""
         if not self.identity or self.always or self.default is MISSING:
             return self.identity
-        return canonical(self.value) != canonical(self.default)
+        return self.text != canonical(self.default)
+
+    @cached_property
+    def text(self) -> str:
+        """Its value as it is hashed."""
+        return canonical(self.value)
 
 
-def leaves(trial: Trial) -> Iterator[Leaf]:
+@dataclass(frozen=True)
+class Leaves:
+    """The leaves of one part of a configuration."""
+
+    every: tuple[Leaf, ...]
+
+    @cached_property
+    def kept(self) -> tuple[Leaf, ...]:
+        """Those of the identity."""
+        return tuple(leaf for leaf in self.every if leaf.kept)
+
+
+def leaves(trial: Trial) -> list[Leaf]:
     """Every leaf of the configuration, in the order of its plain form."""
-    for section, part in (("data", trial.data), ("model", trial.model)):
-        yield Leaf(f"{section}.name", part.name, MISSING, identity=True)
-        yield from _leaves(part.options, section)
-    yield Leaf("loss.beta", trial.loss.beta, 1, identity=True)
-    for name, term in trial.loss.terms.items():
-        yield from _leaves(term, f"loss.{name}")
-    yield from _leaves(trial.train, "train")
-    yield Leaf("metrics.every", trial.metrics.every, 1, identity=False)
-    for name, options in trial.metrics.chosen.items():
-        yield from _leaves(options, f"metrics.{name}", identity=False)
-    yield from _leaves(trial.resources, "resources")
+    return [leaf for part in parts(trial) for leaf in part.every]
+
+
+def parts(trial: Trial) -> list[Leaves]:
+    """The same part by part; trials that share a part share its leaves."""
+    found = [_of(trial.data, "data"), _of(trial.model, "model"), _single("loss.beta", trial.loss.beta, 1, True)]
+    found += [_of(term, f"loss.{name}") for name, term in trial.loss.terms.items()]
+    found += [_of(trial.train, "train"), _single("metrics.every", trial.metrics.every, 1, False)]
+    found += [_of(options, f"metrics.{name}", identity=False) for name, options in trial.metrics.chosen.items()]
+    return [*found, _of(trial.resources, "resources")]
+
+
+@lru_cache(typed=True)
+def _single(path: str, value: Any, default: Any, identity: bool) -> Leaves:
+    """The leaf of a part that is one value."""
+    return Leaves((Leaf(path, value, default, identity),))
+
+
+_KNOWN: Once[Leaves] = Once()  # leaves of the records that trials share
+
+
+def _of(record: Any, prefix: str, identity: bool = True) -> Leaves:
+    """The leaves of a record, worked out once."""
+    return _KNOWN(record, prefix, lambda: Leaves(tuple(_leaves(record, prefix, identity))))
 
 
 def _leaves(record: Any, prefix: str, identity: bool = True) -> Iterator[Leaf]:
+    if isinstance(record, Part):
+        yield Leaf(f"{prefix}.name", record.name, MISSING, identity=True)
+        record = record.options
     for its in fields(record):
         value, path = getattr(record, its.name), f"{prefix}.{its.name}"
         mine = identity and its.metadata.get("identity", True)
@@ -99,23 +132,33 @@ def delta(trial: Trial, workers_matter: bool | None = None) -> dict[str, Any]:
     Results do not depend on the number of workers, except for models with BatchNorm or dropout: these say so in their
     registration (`workers_matter=`: true, or a function of the options), and then `resources.workers` counts.
     """
-    kept = {leaf.path: leaf.value for leaf in leaves(trial) if leaf.kept}
+    return {leaf.path: leaf.value for leaf in kept_leaves(trial, workers_matter)}
+
+
+def kept_leaves(trial: Trial, workers_matter: bool | None = None) -> list[Leaf]:
+    """The same as leaves, in the order of the configuration."""
+    kept = [leaf for part in parts(trial) for leaf in part.kept]
     if workers_matter is None:
         declared = MODELS[trial.model.name].meta.get("workers_matter", False)
         workers_matter = declared(trial.model.options) if callable(declared) else declared
     if workers_matter and trial.resources.workers > 1:
-        kept["resources.workers"] = trial.resources.workers
+        kept.append(Leaf("resources.workers", trial.resources.workers, MISSING, identity=True))
     return kept
 
 
 def text(kept: Mapping[str, Any]) -> str:
     """What is hashed: the format line, then `path=value` per leaf, sorted by path."""
-    return f"ablate-config {FORMAT}\n" + "".join(f"{path}={canonical(kept[path])}\n" for path in sorted(kept))
+    return _text({path: canonical(value) for path, value in kept.items()})
+
+
+def _text(written: Mapping[str, str]) -> str:
+    """The same of values in their canonical form."""
+    return f"ablate-config {FORMAT}\n" + "".join(f"{path}={written[path]}\n" for path in sorted(written))
 
 
 def signature(trial: Trial) -> str:
     """64 hex digits that two trials share if and only if they are the same configuration, whatever their seeds."""
-    return sha256(text(delta(trial)))
+    return sha256(_text({leaf.path: leaf.text for leaf in kept_leaves(trial)}))
 
 
 def data_text(

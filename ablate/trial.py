@@ -4,15 +4,34 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any, Literal, TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any, Generic, Literal, TypeVar
 
 from ablate.errors import Mistake
 from ablate.registry import DATASETS, LOSSES, METRICS, MODELS, NoOptions, Registry, unknown
 
 Plain = dict[str, Any]  # JSON values only
 Record = TypeVar("Record")
+Value = TypeVar("Value")
+
+
+class Once(Generic[Value]):
+    """What was worked out about a record, by which record it is: thousands of trials share their frozen parts."""
+
+    MOST = 8192  # of a space without repetition none comes back
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, Any], tuple[Any, Value]] = {}  # holds the record, so that its id stays its own
+
+    def __call__(self, record: Any, what: Any, make: Callable[[], Value]) -> Value:
+        """`make()`, or what it gave for this very record and this `what`."""
+        found = self._known.get((id(record), what))
+        if found is None:
+            if len(self._known) >= self.MOST:
+                self._known.clear()
+            found = self._known[id(record), what] = record, make()
+        return found[1]
 
 
 @dataclass(frozen=True)
@@ -169,17 +188,66 @@ class Trial:
         )
 
     def replace(self, leaves: Mapping[str, Any]) -> Trial:
-        """This trial with other values in some leaves, by dotted path; raises Mistake for a path that is not there."""
-        values = self.plain()
+        """This trial with other values in some leaves, by dotted path; raises Mistake for a path that is not there.
+
+        Parts in which nothing changes are shared, and so are those in which the same changes were made before.
+        """
+        parts: dict[tuple[str, str], dict[str, Any]] = {}  # (section, term) -> what changes in it
         for path, value in leaves.items():
-            *sections, last = path.split(".")
-            at = values
-            for section in sections:
-                at = at.get(section) if isinstance(at, dict) else None  # type: ignore[assignment]
-            if not isinstance(at, dict) or last not in at:
-                raise Mistake(f"this configuration has no leaf {path}")
-            at[last] = copy.deepcopy(value)
+            section, term, rest = (*path.split(".", 2), "", "")[:3]
+            if section == "loss" and rest:
+                parts.setdefault((section, term), {})[rest] = value
+            elif path == "loss.beta" or (section in SHARED and term):
+                parts.setdefault((section, ""), {})[path.partition(".")[2]] = value
+            else:
+                return self._rebuilt(leaves)
+        if not all(term in self.loss.terms for _, term in parts if term):
+            return self._rebuilt(leaves)
+        made = {
+            section: altered(getattr(self, section), section, parts[section, ""])
+            for section in SHARED
+            if (section, "") in parts
+        }
+        terms = {term: altered(self.loss.terms[term], f"loss.{term}", its) for (_, term), its in parts.items() if term}
+        beta = parts.get(("loss", ""), {}).get("beta", self.loss.beta)
+        return replace(self, loss=Loss(beta, self.loss.terms | terms), **made)
+
+    def _rebuilt(self, leaves: Mapping[str, Any]) -> Trial:
+        """The same through the plain form."""
+        values = self.plain()
+        set_leaves(values, leaves)
         return Trial.from_plain(values)
+
+
+SHARED = ("data", "model", "train", "resources")
+_ALTERED: Once[Any] = Once()
+
+
+def altered(record: Any, where: str, leaves: Mapping[str, Any]) -> Any:
+    """A part of a trial with other values in some leaves, made once; raises Mistake as `Trial.replace`."""
+    return _ALTERED(
+        record, (where, *((path, repr(its)) for path, its in leaves.items())), lambda: _altered(record, where, leaves)
+    )
+
+
+def _altered(record: Any, where: str, leaves: Mapping[str, Any]) -> Any:
+    values = {"name": record.name, **plain(record.options)} if isinstance(record, Part) else plain(record)
+    set_leaves(values, leaves, f"{where}.")
+    if isinstance(record, Part):
+        return part(DATASETS if where == "data" else MODELS, values, where)
+    return term(where.partition(".")[2], values) if isinstance(record, Term) else build(type(record), values, where)
+
+
+def set_leaves(values: Plain, leaves: Mapping[str, Any], prefix: str = "") -> None:
+    """Write values at dotted paths; raises Mistake for a path that is not there."""
+    for path, value in leaves.items():
+        *sections, last = path.split(".")
+        at = values
+        for section in sections:
+            at = at.get(section) if isinstance(at, dict) else None  # type: ignore[assignment]
+        if not isinstance(at, dict) or last not in at:
+            raise Mistake(f"this configuration has no leaf {prefix}{path}")
+        at[last] = copy.deepcopy(value)
 
 
 def part(registry: Registry, values: Plain, where: str) -> Part:

@@ -107,9 +107,10 @@ class Planner:
     def _cell(
         self, trial: Trial, name: str, role: str, point: Point, test: bool = False, pictures: bool = False
     ) -> Cell:
-        key = cell_key(trial, self.data_digest)
+        its = signature(trial)
+        key = cell_key(trial, self.data_digest, its)
         attempt = self.attempts.get(key, 1)
-        return Cell(trial, signature(trial), key, name, role, point, test, pictures, attempt)
+        return Cell(trial, its, key, name, role, point, test, pictures, attempt)
 
 
 def cell_config(cell: Cell, folder: Path, sweep: str, objectives: list[str]) -> dict[str, Any]:
