@@ -1,6 +1,7 @@
 import pytest
 import torch
 from model_cases import CASES, VECTOR, frames, noise
+from sameness import assert_learns
 from torch import nn
 
 from ablate.errors import Mistake
@@ -266,3 +267,8 @@ def test_registered_with_its_latents():
     assert entry.make is DSAE and entry.meta["latents"] == DSAE.latents and entry.meta["decoder"]
     assert [entry.meta["workers_matter"](D(preset)) for preset in ("small", "speech", "paper")] == [False, False, True]
     assert DSAE(VECTOR, D("tiny")).noise_shapes(7) == {"f": (4,), "z": (7, 3)}
+
+
+@pytest.mark.parametrize("inference", ["full", "factorised"])
+def test_explains_eight_sequences(inference):
+    assert_learns("dsae", 300, 0.005, inference=inference)
