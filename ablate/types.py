@@ -54,6 +54,7 @@ class Batch:
     draw: Draws  # the random numbers of this step
     gather: Callable[[Tensor], Tensor] = alone  # (B, ...) -> (global B, ...), with gradient
     epoch: int = 0  # epochs that training has completed
+    step: int = 0  # steps of the optimiser before this one, over all epochs
     sequence: Tensor | None = None  # (B,) row of the sequence that each window was cut from, in the table of sequences
     segments: Tensor | None = None  # (B,) windows in all that were cut from that sequence
     table: Tensor | None = None  # (S, D) mean of the static code of each sequence; None: those that the model holds

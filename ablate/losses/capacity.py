@@ -26,7 +26,7 @@ def capacity(model: Any, batch: Batch, out: Output, *, options: CapacityOptions)
     for the KLs, whose weights are then 0.
     """
     kl = total_kl(out)  # (B,)
-    C = at_step(options, batch.draw.index[0]) if model.training else options.nats
+    C = at_step(options, batch.step) if model.training else options.nats
     return (kl - C) * (batch.gather(kl.detach()).mean() - C).sign()
 
 

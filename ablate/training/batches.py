@@ -29,17 +29,55 @@ class Place:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
 
-def shares(split: Split, trial: Trial, place: Place, epoch: int) -> Iterator[Batch]:
+@dataclass(frozen=True)
+class Share:
+    """One global batch before it is read: what this worker takes of it."""
+
+    index: np.ndarray  # (B,) this worker's windows
+    at: tuple[int, ...]  # index of its random streams
+    size: int  # windows of the global batch
+    rows: slice  # those of this worker
+    row: np.ndarray  # (n_items,) where the model's table has each sequence
+    drawn: np.ndarray | None = None  # sequences that the table holds from this batch on
+
+
+class Shares:
+    """This worker's share of each global batch of an epoch, read one after the other; how many there are is known."""
+
+    def __init__(self, planned: list[Share], split: Split, trial: Trial, place: Place, epoch: int):
+        self.planned, self.split, self.trial, self.place, self.epoch = planned, split, trial, place, epoch
+
+    def __len__(self) -> int:
+        return len(self.planned)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return (self._read(i, its) for i, its in enumerate(self.planned))
+
+    def _read(self, i: int, its: Share) -> Batch:
+        split, trial, place, epoch = self.split, self.trial, self.place, self.epoch
+        draw = Draws(trial.train.seed, its.at, its.size, its.rows, place.device)
+        x, index = read(split, its.index, trial, place), torch.from_numpy(its.index).to(place.device)
+        told: dict[str, Any] = origin(split, its.index, its.row, place) | {"drawn": its.drawn}
+        gather = all_gather if place.world > 1 else alone
+        return Batch(x, index, split.n, draw, gather, epoch, step=epoch * len(self) + i, **told)
+
+
+def shares(split: Split, trial: Trial, place: Place, epoch: int) -> Shares:
     """This worker's share of each global batch. An incomplete last batch is left out, unless it is the only one.
 
     A model whose table holds K of more training sequences gets them K at a time: the windows of K sequences drawn
     without replacement, then those of the next. The first batch of each says which they are (`drawn`); fewer than K
     that are left over wait for another epoch. Raises Mistake where there is less than a window for each worker.
     """
+    return Shares(list(plan(split, trial, place, epoch)), split, trial, place, epoch)
+
+
+def plan(split: Split, trial: Trial, place: Place, epoch: int) -> Iterator[Share]:
+    """Which windows go into which batch."""
     seed, rows = trial.train.seed, table_rows(trial, split)
     if rows is None:
         order, row = permutation(split.n, seed, "order", epoch), np.arange(len(split.items))
-        yield from passed(split, order, row, trial, place, epoch)
+        yield from passed(order, row, trial, place, epoch)
         return
     sequences = permutation(len(split.items), seed, "sequences", epoch)
     for number, drawn in enumerate(sequences[: len(sequences) // rows * rows].reshape(-1, rows)):
@@ -47,13 +85,11 @@ def shares(split: Split, trial: Trial, place: Place, epoch: int) -> Iterator[Bat
         row[drawn] = np.arange(rows)
         windows = np.flatnonzero(row[split.sequence] >= 0)
         order = windows[permutation(len(windows), seed, "order", epoch, number)]
-        for i, batch in enumerate(passed(split, order, row, trial, place, epoch, number)):
-            yield batch if i else replace(batch, drawn=drawn)
+        for i, its in enumerate(passed(order, row, trial, place, epoch, number)):
+            yield its if i else replace(its, drawn=drawn)
 
 
-def passed(
-    split: Split, order: np.ndarray, row: np.ndarray, trial: Trial, place: Place, epoch: int, *part: int
-) -> Iterator[Batch]:
+def passed(order: np.ndarray, row: np.ndarray, trial: Trial, place: Place, epoch: int, *part: int) -> Iterator[Share]:
     """Batches of the windows `order`, once through; `row`: where the table has each sequence."""
     n = len(order)
     size = min(trial.train.batch_size, n // place.world * place.world)
@@ -62,13 +98,9 @@ def passed(
         raise Mistake(f"{n} training window for {place.world} workers; lower resources.workers")
     rows = slice(place.rank * local, (place.rank + 1) * local)
     steps = n // size
-    gather = all_gather if place.world > 1 else alone
     for i in range(steps):
-        index = order[i * size : (i + 1) * size][rows]
         at = (epoch, *part, i) if part else (epoch * steps + i,)
-        draw = Draws(trial.train.seed, at, size, rows, place.device)
-        x, its = read(split, index, trial, place), torch.from_numpy(index).to(place.device)
-        yield Batch(x, its, split.n, draw, gather, epoch, **origin(split, index, row, place))
+        yield Share(order[i * size : (i + 1) * size][rows], at, size, rows, row)
 
 
 def origin(split: Split, index: np.ndarray, row: np.ndarray, place: Place) -> dict[str, Any]:

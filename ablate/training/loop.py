@@ -130,7 +130,7 @@ def train_epoch(
 ) -> Report:
     """One pass over the training windows; returns the means of the raw terms, the total, weights and gradient norm."""
     step.train()
-    batches = list(shares(data.train, trial, place, epoch))
+    batches = shares(data.train, trial, place, epoch)
     watch = Watch([term.name for term in step.terms if term.weight > 0], place)
     for i, batch in enumerate(batches):
         optimiser.zero_grad(set_to_none=True)

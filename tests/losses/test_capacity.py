@@ -20,7 +20,7 @@ def of_kls(
     mean = torch.tensor(kls, dtype=torch.float64).mul(2).sqrt().unsqueeze(1).requires_grad_()  # m^2 / 2 is the KL
     q = Gaussian(mean, torch.zeros_like(mean))
     out = Output({"f": q}, {"f": Gaussian.standard(mean)}, {"f": mean}, None)
-    batch = Batch(mean, torch.arange(len(kls)), 9, Draws(0, (step,), len(kls), slice(0, len(kls))))
+    batch = Batch(mean, torch.arange(len(kls)), 9, Draws(0, (0,), len(kls), slice(0, len(kls))), step=step)
     values = capacity(torch.nn.Module().train(training), batch, out, options=options)
     values.mean().backward()
     assert mean.grad is not None
@@ -63,7 +63,7 @@ def test_the_sign_is_that_of_the_global_batch():
     mine = total_kl(out)
     model.train()
     options = CapacityOptions(nats=float(mine.mean()) + 1, steps=1)
-    several = replace(b, gather=lambda kl: torch.cat([kl, kl + 10]), draw=Draws(0, (5,), 4, slice(0, 4)))
+    several = replace(b, gather=lambda kl: torch.cat([kl, kl + 10]), step=5)
     assert torch.allclose(capacity(model, several, out, options=options), mine - options.nats)
-    alone = replace(b, draw=Draws(0, (5,), 4, slice(0, 4)))
+    alone = replace(b, step=5)
     assert torch.allclose(capacity(model, alone, out, options=options), options.nats - mine)
