@@ -283,3 +283,17 @@ def test_mistakes_of_the_configuration_come_before_anything_is_written(tmp_path:
     with pytest.raises(Mistake, match="varience"):
         run_cell(cell(values, tmp_path / "none"), lambda _: None)
     assert not (tmp_path / "none").exists()
+
+
+def test_numbers_too_small_to_be_normal_are_zero() -> None:
+    """In the thread that trains: gradients of power spectra are full of them, and they are slow."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from ablate.training.cell import prepare_process
+
+    def squared() -> float:
+        prepare_process(trial())
+        return float(torch.tensor(1e-20) * torch.tensor(1e-20))  # 1e-40
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(squared).result() == 0
