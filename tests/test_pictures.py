@@ -6,6 +6,7 @@ import zlib
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ablate import pictures
 
@@ -83,3 +84,28 @@ def test_a_constant_spectrogram_and_a_single_sequence() -> None:
     still = np.zeros((1, 5, 4))
     assert len(chunks(pictures.reconstructions(still, still))) >= 3
     assert len(chunks(pictures.swap_grid(still, still[None]))) >= 3
+
+
+def test_an_animation_holds_its_clips_frame_by_frame() -> None:
+    """Two clips of 2 x 2 pixels side by side, a white line between them, every pixel 64 times as large."""
+    x = np.zeros((2, 3, 3, 2, 2))
+    x[0, 1, 0] = 1  # the second frame of the first clip is red
+    x[1, 2, 2] = 1  # the third of the second is blue
+    film = Image.open(io.BytesIO(pictures.animation(x)))
+    assert (film.n_frames, film.size) == (3, (5 * 64, 2 * 64)) and film.info["loop"] == 0  # type: ignore[attr-defined]
+    seen = []
+    for frame in range(3):
+        film.seek(frame)
+        its = film.convert("RGB")
+        seen.append([its.getpixel(at) for at in ((10, 10), (2 * 64 + 30, 10), (3 * 64 + 10, 100))])
+    black, white = (0, 0, 0), (255, 255, 255)
+    assert seen == [[black, white, black], [(255, 0, 0), white, black], [black, white, (0, 0, 255)]]
+
+
+def test_a_gallery_of_spectrograms_and_of_clips() -> None:
+    rng = np.random.default_rng(0)
+    for x in (rng.normal(size=(3, 10, 8)), rng.random((3, 4, 3, 8, 8))):
+        one = pictures.gallery(x, ["a", "b", "c"], title="made", marked=2)
+        assert one == pictures.gallery(x, ["a", "b", "c"], title="made", marked=2)
+        assert one != pictures.gallery(x, ["a", "b", "c"], title="made")
+        assert Image.open(io.BytesIO(one)).size[1] > 100

@@ -65,12 +65,34 @@ def test_the_same_seed_gives_the_same_bytes(trained: Path, tmp_path: Path) -> No
     assert one == two and one["made.npz"] != three["made.npz"]
 
 
-def test_a_prediction_reads_its_prefix_only_and_may_be_long(trained: Path, tmp_path: Path) -> None:
+def test_a_prediction_may_be_longer_than_the_windows(trained: Path, tmp_path: Path) -> None:
     asked = Asked("prediction", count=2, length=15, prefix=3, items=("test/0", "test/3"))
     generate("vowels", trained, asked, tmp_path / "long")
     found = np.load(tmp_path / "long" / "made.npz")
     assert found["x_hat"].shape == (2, 15, 12) and found["x"].shape == (2, 10, 12)
     assert json.loads((tmp_path / "long" / "manifest.json").read_text())["prefix"] == 3
+
+
+def test_a_prediction_does_not_see_what_it_is_to_predict(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The frames behind the prefix are replaced by others in what is read from the data."""
+    from ablate.data.dataset import Split
+
+    asked = Asked("prediction", count=2, prefix=4)
+    generate("vowels", trained, asked, tmp_path / "as_they_are")
+    read = Split.x
+
+    def changed(self: Split, rows: Any) -> Any:
+        x = read(self, rows)
+        x[:, 4:] = -x[:, 4:] + 1
+        return x
+
+    monkeypatch.setattr(Split, "x", changed)
+    generate("vowels", trained, asked, tmp_path / "changed")
+    one, other = (np.load(tmp_path / name / "made.npz") for name in ("as_they_are", "changed"))
+    assert not np.allclose(one["x"], other["x"])
+    np.testing.assert_array_equal(one["x_hat"], other["x_hat"])
 
 
 @pytest.mark.parametrize(
