@@ -13,7 +13,7 @@ from ablate.records import text
 from ablate.reporting.arms import effect_text, places_of, score
 from ablate.reporting.cells import CellRow, finite
 from ablate.reporting.designed import Measured
-from ablate.reporting.effects import PROBES, mean_sd, value_text
+from ablate.reporting.effects import BESIDE, mean_sd, value_text
 from ablate.reporting.numbers import decimals, fixed, p_text, percent, signed
 from ablate.reporting.table import Column, Table
 
@@ -177,7 +177,7 @@ def probes_table(found: Measured, rows: Sequence[CellRow]) -> Table | None:
     """Other metrics of the same split; None if no run has any."""
     split, _, primary = found.plan.design.metric.partition("/")
     mine = [row for row in rows if row.role == "design" and row.done]
-    names = [name for name in PROBES if name != primary and any(f"{split}/{name}" in row.values for row in mine)]
+    names = [name for name in BESIDE if name != primary and any(f"{split}/{name}" in row.values for row in mine)]
     if not names:
         return None
     lines = []

@@ -12,6 +12,7 @@ from ablate.reporting.question import Question
 from ablate.reporting.table import Column, Table
 
 PROBES = ("probe_gap", "static_from_f", "static_from_z", "dynamic_from_z", "dynamic_from_f", "eer_f", "eer_z")
+BESIDE = (*PROBES, "si_sdr", "mpjpe")  # what tables show beside the metric that decides
 MANY = 8  # seeds above which they are rows
 
 
@@ -172,7 +173,7 @@ def metrics_table(
         for row in its.results
     ]
     by_arm = [(name, [c for c in cells if c.seed in its.seeds]) for name, cells in by_arm]
-    names = [name for name in PROBES if any(f"test/{name}" in cell.values for _, cells in by_arm for cell in cells)]
+    names = [name for name in BESIDE if any(f"test/{name}" in cell.values for _, cells in by_arm for cell in cells)]
     if not names:
         return None
     lines = [(name, *(mean_sd(summary(measured(cells, f"test/{key}"))) for key in names)) for name, cells in by_arm]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ablate.reporting.cells import CellRow
 from ablate.reporting.confirmed import accounts, ranked
-from ablate.reporting.effects import PROBES
+from ablate.reporting.effects import BESIDE
 from ablate.reporting.numbers import fixed, plain_number
 from ablate.reporting.question import Question
 from ablate.reporting.table import Column, Table
@@ -16,13 +16,13 @@ def ranking_table(question: Question, rows: Sequence[CellRow], shown: int = SHOW
     """The best complete trials, best first. Scores of one seed each: they choose, they prove nothing."""
     order = ranked(question, rows)[:shown]
     primary = question.metric.removeprefix("valid/")
-    probes = [name for name in PROBES if name != primary and any(f"valid/{name}" in row.values for row in order)]
+    probes = [name for name in BESIDE if name != primary and any(f"valid/{name}" in row.values for row in order)]
     columns = (
         Column("#", True),
         Column("configuration", wrap=True),
         Column(question.metric, True),
         *(Column(name.replace("_", " "), True, spare=1 + i) for i, name in enumerate(probes)),
-        Column("epochs", True, spare=len(PROBES) + 1),
+        Column("epochs", True, spare=len(BESIDE) + 1),
     )
     lines = tuple(
         (

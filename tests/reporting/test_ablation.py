@@ -13,7 +13,7 @@ from ablate.design.kept import kept
 from ablate.design.plan import Plan
 from ablate.design.row import COLUMNS, LOOKED, OWN
 from ablate.reporting.ablation import Ablation
-from ablate.reporting.beside import agreement_table
+from ablate.reporting.beside import agreement_table, probes_table
 from ablate.reporting.cells import CellRow, ordered, write_csv
 from ablate.reporting.question import Question
 from ablate.reporting.table import markdown
@@ -256,4 +256,8 @@ def test_other_metrics_agree_on_the_order_or_do_not() -> None:
     ]
     table = agreement_table(its.found, rows)
     assert table is not None and table.rows == (("eer_f", "3", "-1.00"), ("r2", "3", "+1.00"))
+    heard = [replace(row, values=row.values | {f"{split}/si_sdr": 2.0 + row.seed}) for row in its.rows]
+    shown = probes_table(its.found, heard)
+    assert shown is not None and [column.head for column in shown.columns] == ["arm", "static from f", "si sdr"]
+    assert shown.rows[0][2] == "2.50 ± 0.71"
     assert agreement_table(its.found, its.rows) is None  # the other metric is the same everywhere
