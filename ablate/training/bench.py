@@ -64,6 +64,7 @@ def step_times(repeats: int = 7, steps: int = 10, device: str = "cpu") -> dict[s
     place = torch.device(device)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    torch.set_flush_denormal(True)  # as training does
     try:
         ways, skipped = _ways(place)
         taken: dict[tuple[str, str], list[float]] = {key: [] for key in ways}

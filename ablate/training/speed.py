@@ -94,6 +94,7 @@ def loops(sizes: tuple[int, ...] = (BATCH,), memory: bool = True) -> dict[str, A
     """Per variant and batch size what `in_turn` measures, with one thread; `peak_mb` of a step of 128 sequences."""
     threads, naive = torch.get_num_threads(), naive_forms()
     torch.set_num_threads(1)
+    torch.set_flush_denormal(True)  # as training does
     try:
         found: dict[str, Any] = {
             its: {"batch": {size: in_turn(its, size, naive) for size in sizes}} for its in VARIANTS
