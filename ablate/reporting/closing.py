@@ -14,11 +14,12 @@ from ablate.records import LEVELS
 from ablate.reporting.ablation import Ablation
 from ablate.reporting.cells import CellRow, swept_rows
 from ablate.reporting.confirmed import confirmation
-from ablate.reporting.effects import levels_from
+from ablate.reporting.effects import BESIDE, levels_from
 from ablate.reporting.question import Question
 from ablate.reporting.terminal import closing, confirmation_markdown
 from ablate.search.result import Result
 from ablate.study import Study
+from ablate.tracking import CUT
 from ablate.training.cell import build_step, likelihood, prepare_process
 
 SHOWN = ("train/total", "valid/elbo", "valid/probe_gap")
@@ -80,14 +81,18 @@ def leave(study: Study, result: Result, data: Data) -> list[dict[str, Any]]:
     if confirmed is None:
         return []
     page = confirmation_markdown(question, confirmed, rows, levels_from(result.levels))
-    return [
-        {"event": "text", "text": page, "file": "confirm.md"},
-        {"event": "tags", "tags": {LEVELS: json.dumps(result.levels, separators=(",", ":"))}},
-    ]
+    events: list[dict[str, Any]] = [{"event": "text", "text": page, "file": "confirm.md"}]
+    kept = json.dumps(result.levels, separators=(",", ":"))
+    if len(kept) <= CUT["tag"]:  # of more than some 80 seeds they stand in confirm.md alone
+        events.append({"event": "tags", "tags": {LEVELS: kept}})
+    return events
 
 
 def measure_levels(study: Study, data: Data, seeds: Sequence[int]) -> dict[str, dict[str, list[float]]]:
-    """Test scores that no training explains: the raw features, and the default's untrained encoder on each seed."""
+    """Test scores that no training explains: the raw features, and the default's untrained encoder on each seed.
+
+    Of the metrics that tables show beside the one that decides, to six digits.
+    """
     untrained: dict[str, list[float]] = {}
     prepare_process(study.base)
     for seed in seeds:
@@ -96,7 +101,12 @@ def measure_levels(study: Study, data: Data, seeds: Sequence[int]) -> dict[str, 
         for name, value in evaluate(model, data, "test", None, seed, likelihood=likelihood(trial)).items():
             untrained.setdefault(name, []).append(value)
     raw = {name: [value] for name, value in baselines(data, "test").items()}
-    return {"untrained encoder": untrained, "raw features": raw}
+    return {"untrained encoder": shown(untrained), "raw features": shown(raw)}
+
+
+def shown(values: dict[str, list[float]]) -> dict[str, list[float]]:
+    """What tables show of these metrics."""
+    return {name: [float(f"{value:.6g}") for value in its] for name, its in values.items() if name in BESIDE}
 
 
 def show_epoch(report: dict[str, Any], console: Console) -> None:

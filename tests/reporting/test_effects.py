@@ -1,6 +1,7 @@
 """From rows to the closing tables: who is confirmed, what the table says, and the sentence below it."""
 
 import io
+import json
 from dataclasses import replace
 
 import pytest
@@ -8,8 +9,10 @@ from rich.console import Console
 
 from ablate.design.confirm import Arm, confirm
 from ablate.reporting.cells import CellRow, recorded_rows
+from ablate.reporting.closing import shown
 from ablate.reporting.confirmed import accounts, chosen, confirmation, ranked
 from ablate.reporting.effects import (
+    BESIDE,
     Level,
     against_table,
     caption,
@@ -21,6 +24,7 @@ from ablate.reporting.effects import (
 from ablate.reporting.question import Question
 from ablate.reporting.ranking import ranking_table
 from ablate.reporting.terminal import closing, confirmation_markdown
+from ablate.tracking import CUT
 
 from .studies import DESIGN, QUESTION, SIGNATURES, confirmed, searched, study
 
@@ -251,3 +255,11 @@ def test_the_page(rows: list[CellRow]):
         "## Probes beside it",
     ]
     assert text.endswith("\n") and "significant" not in text and "nan" not in text
+
+
+def test_levels_of_many_seeds_fit_into_the_record():
+    """Nine metrics that tables show on 60 seeds, of forty that were measured, in six digits: less than a tag holds."""
+    measured = {name: [1 / (3 + seed) for seed in range(60)] for name in [*BESIDE, *(f"other_{i}" for i in range(31))]}
+    kept = shown(measured)
+    assert list(kept) == list(BESIDE) and kept["probe_gap"][0] == 0.333333
+    assert len(json.dumps({"untrained encoder": kept}, separators=(",", ":"))) < CUT["tag"]
