@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ablate.errors import Mistake
 from ablate.metrics.evaluate import encode, evaluating, precision
-from ablate.metrics.pictures import mix, swappable
+from ablate.metrics.pictures import swappable, swapped
 from ablate.models.feedback import Likelihood, mean_of
 from ablate.random import Draws
 from ablate.registry import unknown
@@ -89,11 +89,9 @@ def conditional(maker: Maker, x: Tensor, count: int, length: int, kept: str) -> 
 
 def swap(maker: Maker, x: Tensor, count: int, length: int) -> Made:
     """Every f with every z of x (N, T, *frame); the diagonal is what the codes of each sequence decode to."""
-    read, N = encode(maker.model, x), len(x)
-    f, z = np.divmod(np.arange(N * N), N)
-    mixed = mix(maker.model, {k: code[f] for k, code in read.items()}, {k: code[z] for k, code in read.items()})
-    made = maker.made(read, maker.decode(mixed, length))
-    return Made(made.x_hat.reshape(N, N, *made.x_hat.shape[1:]), made.codes)
+    read = encode(maker.model, x)
+    codes = {name: code.cpu().numpy() for name, code in read.items()}
+    return Made(swapped(maker.model, read, maker.likelihood), codes)
 
 
 def interpolation(maker: Maker, x: Tensor, count: int, length: int) -> Made:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ablate.errors import Mistake
+from ablate.losses.mi import gathered, rows_of, stratified, with_time
 from ablate.registry import LOSSES
 from ablate.types import Batch, Gaussian, Output
 
@@ -33,10 +33,10 @@ def beta_tc(model: Any, batch: Batch, out: Output, *, options: BetaTCOptions) ->
     of R^2 times the dimensions.
     """
     name = next((name for name, role in model.latents.items() if role == "static"), next(iter(model.latents)))
-    q, sample = rows_of(out.q[name]), with_rows(out.sample[name])  # (B, T, D), T = 1 for one code
-    own = q.log_prob(sample).sum(-1)  # (B, T)
+    q, sample = out.q[name], with_time(out.sample[name])  # (B, T, D), T = 1 for one code
+    own = q.log_prob(out.sample[name]).sum(-1).view(sample.shape[:2])  # (B, T)
     joint, single = aggregated(batch, q, sample, options.estimator)
-    log_p = out.log_p[name] if name in out.log_p else rows_of(out.p[name]).log_prob(sample).flatten(1).sum(1)
+    log_p = out.log_p[name] if name in out.log_p else out.p[name].log_prob(out.sample[name]).flatten(1).sum(1)
     mi, tc = (own - joint).sum(1), (joint - single).sum(1)
     return options.alpha * mi + options.beta * tc + options.gamma * (single.sum(1) - log_p)
 
@@ -44,38 +44,15 @@ def beta_tc(model: Any, batch: Batch, out: Output, *, options: BetaTCOptions) ->
 def aggregated(batch: Batch, q: Gaussian, sample: Tensor, estimator: str) -> tuple[Tensor, Tensor]:
     """log q(c) and sum_d log q(c_d) of this worker's samples (B, T, D), by the posteriors of all rows; (B, T) both."""
     B, T, D = sample.shape
-    mean, logvar = (batch.gather(its).flatten(0, 1) for its in (q.mean, q.logvar))  # (R, D)
+    every = gathered(batch, q)  # (global B, T, D)
+    mean, logvar = every.mean.flatten(0, 1), every.logvar.flatten(0, 1)  # (R, D)
     density = Gaussian(mean, logvar).log_prob(sample.reshape(B * T, 1, D))  # (B T, R, D)
     R, N = len(mean), batch.n_train * T
     if estimator == "mws":
         weight: Tensor | float = -math.log(N * R)
     else:
-        first = batch.draw.rows.start * T
-        weight = stratified(first, B * T, R, N).to(sample).log().unsqueeze(-1)  # (B T, R, 1)
+        at = (rows_of(batch).unsqueeze(1) * T + torch.arange(T)).flatten()  # (B T,)
+        weight = stratified(at, R, N, "beta_tc").to(sample).log().unsqueeze(-1)  # (B T, R, 1)
     weighted = density + weight
     joint = (density.sum(-1, keepdim=True) + weight).logsumexp(1)[..., 0]
     return joint.view(B, T), weighted.logsumexp(1).sum(-1).view(B, T)
-
-
-def stratified(first: int, count: int, R: int, N: int) -> Tensor:
-    """Weights of minibatch-stratified sampling of `count` rows from the `first` on, (count, R); each adds up to 1.
-
-    Raises Mistake for fewer than two rows, or more than N.
-    """
-    if not 2 <= R <= N:
-        raise Mistake(f"loss term beta_tc with estimator mss needs a batch of 2 to {N} rows (all that train), not {R}")
-    at = torch.arange(count)
-    W = torch.full((count, R), 1 / (R - 1), dtype=torch.float64)
-    W[at, first + at] = 1 / N
-    W[at, (first + at + 1) % R] = (N - R + 1) / (N * (R - 1))
-    return W
-
-
-def rows_of(its: Gaussian) -> Gaussian:
-    """As (B, T, D), with T = 1 for a code that has no frames."""
-    return Gaussian(with_rows(its.mean), with_rows(its.logvar))
-
-
-def with_rows(code: Tensor) -> Tensor:
-    """(B, T, D), with T = 1 for a code that has no frames."""
-    return code if code.dim() == 3 else code.unsqueeze(1)

@@ -35,12 +35,12 @@ def mi(model: Any, batch: Batch, out: Output, *, options: MIOptions) -> Tensor:
     f, z = latent(model, "static"), latent(model, "dynamic")
     if options.variant == "ali":
         return _ali(batch, out, f, z, options.clips)
-    F = pairwise(out.sample[f].unsqueeze(1), _gathered(batch, out.q[f], 1))[..., 0]  # (B, J)
-    Z = pairwise(_with_time(out.sample[z]), _gathered(batch, out.q[z], 2))  # (B, J, T)
+    F = pairwise(out.sample[f].unsqueeze(1), gathered(batch, out.q[f]))[..., 0]  # (B, J)
+    Z = pairwise(with_time(out.sample[z]), gathered(batch, out.q[z]))  # (B, J, T)
     Z = Z.sum(-1, keepdim=True) if options.frames == "joint" else Z
     F = F.unsqueeze(-1)
     if options.estimator == "mss":
-        log_w = stratified(batch, F.shape[1]).to(F).log().unsqueeze(-1)  # (B, J, 1)
+        log_w = stratified(rows_of(batch), F.shape[1], batch.n_train, "mi").to(F).log().unsqueeze(-1)  # (B, J, 1)
         joint, lq_f, lq_z = ((M + log_w).logsumexp(1) for M in (F + Z, F, Z))
         return (joint - lq_f - lq_z).mean(-1)
     joint, lq_f, lq_z = (M.logsumexp(1) for M in (F + Z, F, Z))
@@ -54,17 +54,20 @@ def pairwise(x: Tensor, q: Gaussian) -> Tensor:
     return -0.5 * ((scaled**2).sum(-1) + constant)
 
 
-def stratified(batch: Batch, count: int) -> Tensor:
-    """Weights W[i, j] of minibatch-stratified sampling, this worker's rows of `count`: (B, count); rows sum to 1.
+def rows_of(batch: Batch) -> Tensor:
+    """This worker's rows of the global batch, (B,)."""
+    return torch.arange(batch.draw.batch)[batch.draw.rows]
 
-    Raises Mistake for a batch of one or one that is larger than the training set.
+
+def stratified(rows: Tensor, count: int, N: int, term: str) -> Tensor:
+    """Weights W[i, j] of minibatch-stratified sampling, `rows` (B,) of `count`: (B, count); each row sums to 1.
+
+    Raises Mistake, in the name of the term, for a batch of one or one that is larger than the N that train.
     """
-    N = batch.n_train
     if not 2 <= count <= N:
         raise Mistake(
-            f"loss term mi with estimator mss needs a batch of 2 to {N} sequences (the training set), not {count}"
+            f"loss term {term} with estimator mss needs a batch of 2 to {N} rows (all that train), not {count}"
         )
-    rows = torch.arange(count)[batch.draw.rows]
     local = torch.arange(len(rows))
     W = torch.full((len(rows), count), 1 / (count - 1), dtype=torch.float64)
     W[local, rows] = 1 / N
@@ -72,15 +75,13 @@ def stratified(batch: Batch, count: int) -> Tensor:
     return W
 
 
-def _gathered(batch: Batch, q: Gaussian, dims: int) -> Gaussian:
+def gathered(batch: Batch, q: Gaussian) -> Gaussian:
     """Posteriors of the global batch as (J, T, D); T = 1 for a static code."""
     mean, logvar = batch.gather(torch.stack([q.mean, q.logvar], dim=1)).unbind(1)
-    if dims == 1:
-        return Gaussian(mean.unsqueeze(1), logvar.unsqueeze(1))
-    return Gaussian(_with_time(mean), _with_time(logvar))
+    return Gaussian(with_time(mean), with_time(logvar))
 
 
-def _with_time(z: Tensor) -> Tensor:
+def with_time(z: Tensor) -> Tensor:
     """(B, T, D), with T = 1 for a code that has no frames."""
     return z if z.dim() == 3 else z.unsqueeze(1)
 
@@ -88,7 +89,7 @@ def _with_time(z: Tensor) -> Tensor:
 def _ali(batch: Batch, out: Output, f: str, z: str, clips: int) -> Tensor:
     """Mean over a sequence's frames of log q(f | x) + log q(z_t | x) - log weighted mixture at [f, z_t], (B,)."""
     w, own = _rows(out.sample[f], out.sample[z]), _joint(out.q[f], out.q[z])
-    mixture = _gathered(batch, own, 2)
+    mixture = gathered(batch, own)
     mixture = Gaussian(mixture.mean.flatten(0, 1).unsqueeze(1), mixture.logvar.flatten(0, 1).unsqueeze(1))  # (R, 1, D)
     R, (B, T, D) = len(mixture.mean), w.shape
     if not 2 <= R <= clips:
@@ -113,7 +114,7 @@ def _ali_weights(R: int, S: int) -> Tensor:
 
 def _rows(f: Tensor, z: Tensor) -> Tensor:
     """[f, z_t] of every frame, (B, T, F + Z)."""
-    z = _with_time(z)
+    z = with_time(z)
     return torch.cat([f.unsqueeze(1).expand(-1, z.shape[1], -1), z], dim=-1)
 
 

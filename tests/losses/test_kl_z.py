@@ -3,6 +3,7 @@ import torch
 
 from ablate.losses.kl_z import KLOptions, kl_z
 from ablate.random import Draws
+from ablate.registry import LOSSES
 from ablate.types import Batch, Gaussian, Output
 
 
@@ -47,3 +48,20 @@ def test_free_bits_by_hand():
 
 def test_evaluation_and_its_bound_see_the_kl_itself():
     assert trained(KLOptions(free_bits=3), training=False)[0] == [4.5, 8.5]
+
+
+@pytest.mark.parametrize("term", ["kl_f", "kl_z", "kl_z1", "kl_z2"])
+def test_every_kl_has_free_bits_in_training_only(term):
+    """Of two dimensions whose mean KLs are .5 and 2, a floor of 1 replaces the first; one frame where there are any."""
+    code, static = term.removeprefix("kl_"), term in ("kl_f", "kl_z2")
+    mean = torch.tensor([[1.0, 2.0], [1.0, 2.0]], dtype=torch.float64)
+    mean = (mean if static else mean.unsqueeze(1)).requires_grad_()
+    q = Gaussian(mean, torch.zeros_like(mean))
+    batch = Batch(mean, torch.arange(2), 9, Draws(0, (0,), 2, slice(0, 2)))
+    out = Output({code: q}, {code: Gaussian.standard(mean)}, {}, None)
+    call = LOSSES[term].make
+    trained = call(torch.nn.Module().train(), batch, out, options=KLOptions(free_bits=1))
+    assert trained.tolist() == [3, 3]
+    assert call(torch.nn.Module().eval(), batch, out, options=KLOptions(free_bits=1)).tolist() == [2.5, 2.5]
+    trained.sum().backward()
+    assert mean.grad is not None and (mean.grad[..., 0] == 0).all() and (mean.grad[..., 1] == 2).all()

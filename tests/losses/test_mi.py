@@ -6,7 +6,7 @@ import torch
 from model_cases import draws
 
 from ablate.errors import Mistake
-from ablate.losses.mi import MIOptions, _ali_weights, mi, pairwise, stratified
+from ablate.losses.mi import MIOptions, _ali_weights, mi, pairwise, rows_of, stratified
 from ablate.random import Draws
 from ablate.types import Batch, Gaussian, Output
 
@@ -69,7 +69,7 @@ def by_loops(b, out, frames, weights):
 @pytest.mark.parametrize("estimator", ["mws", "mss"])
 def test_against_loops(frames, estimator):
     b, out = case(B=4, n_train=20, logvar=1.5)
-    mss = stratified(b, 4).tolist()
+    mss = stratified(rows_of(b), 4, 20, "mi").tolist()
     weights = mss if estimator == "mss" else [[1 / 80] * 4] * 4
     assert value((b, out), estimator=estimator, frames=frames).tolist() == pytest.approx(
         by_loops(b, out, frames, weights)
@@ -120,11 +120,11 @@ def test_pairwise_density():
 def test_stratified_weights_by_hand():
     # B = 3, N = 10: the row itself 1/10, the next one (10 - 3 + 1) / (10 * 2), all others 1/2
     b, _ = case(B=3, n_train=10)
-    W = stratified(b, 3)
+    W = stratified(rows_of(b), 3, 10, "mi")
     assert W.numpy() == pytest.approx(np.array([[0.1, 0.4, 0.5], [0.5, 0.1, 0.4], [0.4, 0.5, 0.1]]))
     second = Batch(b.x[:1], b.index[:1], 10, Draws(0, (0,), 3, slice(1, 2)))
-    assert torch.equal(stratified(second, 3), W[1:2])
-    assert torch.allclose(stratified(case(B=7, n_train=30)[0], 7).sum(1), torch.ones(7, dtype=torch.float64))
+    assert torch.equal(stratified(rows_of(second), 3, 10, "mi"), W[1:2])
+    assert torch.allclose(stratified(torch.arange(7), 7, 30, "mi").sum(1), torch.ones(7, dtype=torch.float64))
 
 
 @pytest.mark.parametrize(("B", "N"), [(1, 20), (4, 3)])

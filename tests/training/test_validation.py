@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ablate.errors import NonFinite
+from ablate.training.batches import shares
 from ablate.training.cell import build_step
 from ablate.training.usage import Usage
 from ablate.training.validation import mean_terms, score, validate
@@ -83,3 +84,17 @@ def test_codes_that_are_not_finite_are_named(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("ablate.training.validation.evaluate", lambda *_: {"posterior_f": math.nan})
     with pytest.raises(NonFinite, match=r"^nan: posterior_f, epoch 3$"):
         validate(step, data(), its, place(), 3, Usage())
+
+
+def test_the_bound_knows_nothing_of_free_bits() -> None:
+    """The same weights under a floor that no KL reaches: the training term is the floor, the validated bound is not."""
+    floor = {name: {"weight": 1.0, "options": {"free_bits": 50.0}} for name in ("kl_f", "kl_z")}
+    plainly, freely = (build_step(trial(loss), data(), CPU) for loss in (BOUND, BOUND | floor))
+    one, other = (score(step, data(), trial(), place(), "valid", 1) for step in (plainly, freely))
+    assert {key: one[key] for key in ("valid/elbo", "valid/kl_f", "valid/kl_z")} == {
+        key: other[key] for key in ("valid/elbo", "valid/kl_f", "valid/kl_z")
+    }
+    batch = next(iter(shares(data().train, trial(), place(), 0)))
+    trained = freely.train()(batch)
+    assert trained["kl_f"].unique().item() == 50 * freely.model.f_dim
+    assert trained["kl_z"].unique().item() == 50 * freely.model.z_dim * batch.x.shape[1]
