@@ -171,7 +171,7 @@ def look_ahead(plan: Plan, probe: bool) -> None:
     if probe:
         check_steps(study.plan, study.base, data)
         its.pulls = pulled(study, data)
-    seconds = timed(study, data) if probe else remembered(study, known, cells)
+    seconds = timed(study, data, its.cells) if probe else remembered(study, its.cells, cells)
     if seconds:
         left = dict.fromkeys(its.left, 0) if plan.complete else its.left
         its.bill = Bill.of(left, seconds, devices_of(study), plan.at_once, measured=probe)

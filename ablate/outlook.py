@@ -10,7 +10,7 @@ from ablate.design.paired import seed_sd
 from ablate.errors import Mistake
 from ablate.search.afford import planned_cells
 from ablate.search.known import Known
-from ablate.search.plan import Outcome, primary
+from ablate.search.plan import Cell, Outcome, primary
 from ablate.study import Study
 from ablate.training.alike import TRIED, data_of, pulls
 
@@ -46,6 +46,7 @@ class Outlook:
     """What is known of an ablation that has not begun, or not ended."""
 
     left: dict[str, int] = field(default_factory=dict)  # arm -> cells to run; at most, of sequential seeds and paths
+    cells: list[Cell] = field(default_factory=list)  # all that are planned
     settled: int = 0  # cells that the record has
     reused: int = 0  # of those, run by other studies
     pilot: Pilot | None = None
@@ -57,10 +58,10 @@ class Outlook:
 def look_at(study: Study, known: Known) -> Outlook:
     """What the record has of the plan, and what it says of the spread over seeds."""
     assert study.plan is not None
-    its = Outlook(left=dict.fromkeys((arm.name for arm in study.plan.arms), 0))
+    its = Outlook(left=dict.fromkeys((arm.name for arm in study.plan.arms), 0), cells=planned_cells(study, known))
     found: dict[str, dict[int, float | None]] = {}
     devices = set()
-    for cell in planned_cells(study, known):
+    for cell in its.cells:
         out = known.settled(cell)
         if out is None:
             its.left[cell.name] += 1

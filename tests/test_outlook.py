@@ -103,6 +103,23 @@ def test_the_cost_of_all_cells(file: Path, fast: None) -> None:
         refuse(plan, "1s")
 
 
+def test_arms_that_are_tuned_first_are_priced_by_all_that_they_run(file: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("ablate.check.check_steps", lambda *_: None)
+    monkeypatch.setattr("ablate.check.pulled", lambda *_: {})
+    monkeypatch.setattr(
+        "ablate.search.afford.pace", lambda trial, data: Pace(step=trial.model.options.z_dim, steps=1, look=0)
+    )
+    space = "\n  retune: {space: {model.z_dim: {choice: [2, 20], default: 2}}, trials: 40}"
+    file.write_text(TEXT.replace("preset: tiny", "preset: tiny, z_dim: 2").rstrip("\n") + space + "\n")
+    plan = examine(prepared(file))
+    assert plan.outlook is not None and plan.outlook.bill is not None
+    cells = plan.outlook.cells
+    assert {cell.trial.model.options.z_dim for cell in cells if cell.role == "retune"} == {2, 20}
+    assert {cell.trial.model.options.z_dim for cell in cells if cell.role == "design"} == {2}  # no winner is known
+    seconds = [cell.trial.model.options.z_dim * cell.trial.train.epochs for cell in cells]
+    assert plan.outlook.bill.total == pytest.approx(sum(seconds)) and plan.outlook.bill.runs == len(cells)
+
+
 def test_the_published_example_of_a_bill() -> None:
     arms = {f"a{i}": count for i, count in enumerate((0, 9, 9, 9, 9))}
     its = Bill.of(arms, dict.fromkeys(arms, 1225.0), devices=1, at_once=4, measured=True)

@@ -1,5 +1,6 @@
 """How long the cells of an ablation take, and whether the budget of sequential seeds reaches their first look."""
 
+import itertools
 import json
 import statistics
 from collections.abc import Callable, Iterable, Mapping
@@ -15,9 +16,8 @@ from ablate.search.plan import Cell
 from ablate.study import Study
 from ablate.training.alike import data_of
 from ablate.training.probe import pace
-from ablate.trial import Trial
 
-TIMED = 16  # configurations of different shape that are timed; others are charged their mean
+TIMED = 16  # configurations of different shape that are timed; arms without one are charged the mean of all
 
 
 def planned_cells(study: Study, known: Known) -> list[Cell]:
@@ -33,48 +33,52 @@ def planned_cells(study: Study, known: Known) -> list[Cell]:
     return [known.planner.designed(arm, seed, False) for seed in study.plan.seeds for arm in study.plan.arms]
 
 
-def timed(study: Study, data: Data) -> dict[str, float]:
-    """Arm -> seconds of one run, from ten steps and one look at the validation split per shape of configuration."""
-    assert study.plan is not None
-    seconds: dict[str, float] = {}
+def timed(study: Study, data: Data, cells: Iterable[Cell]) -> dict[str, float]:
+    """Arm -> seconds of one of its cells, from ten steps and one look at the validation split per shape of cell."""
+    known: dict[tuple[str, bool], str] = {}  # configuration, scored on the test split -> its shape
     shapes: dict[str, float] = {}
-    for arm in study.plan.arms:
-        trial = study.arm(arm.name)
-        shape = shape_of(trial)
+    priced: list[tuple[str, float]] = []
+    for cell in cells:
+        key = cell.signature, cell.test
+        shape = known[key] = known.get(key) or shape_of(cell)
         if shape not in shapes and len(shapes) < TIMED:
-            mine = data_of(trial, study.base, data)
-            its = pace(trial, mine)
-            shapes[shape] = its.epoch * trial.train.epochs + its.look * mine.test.n / mine.valid.n
+            mine = data_of(cell.trial, study.base, data)
+            its = pace(cell.trial, mine)
+            test = its.look * mine.test.n / mine.valid.n if cell.test else 0.0
+            shapes[shape] = its.epoch * cell.trial.train.epochs + test
         if shape in shapes:
-            seconds[arm.name] = shapes[shape]
-    return completed(study, seconds)
+            priced.append((cell.name, shapes[shape]))
+    return by_arm(study, priced)
 
 
-def remembered(study: Study, known: Known, cells: Iterable[CellRecord]) -> dict[str, float]:
-    """Arm -> median seconds of earlier runs of the same configuration; empty where the record knows none."""
-    assert study.plan is not None
-    by_signature: dict[str, list[float]] = {}
-    for its in cells:
+def remembered(study: Study, cells: Iterable[Cell], records: Iterable[CellRecord]) -> dict[str, float]:
+    """Arm -> seconds of one of its cells, by the median of earlier runs of each; empty where the record knows none."""
+    known: dict[str, list[float]] = {}
+    for its in records:
         if its.status == "complete" and SECONDS in its.metrics:
-            by_signature.setdefault(its.signature, []).append(its.metrics[SECONDS])
-    first = study.plan.seeds[0]
-    signatures = {arm.name: known.planner.designed(arm, first, False).signature for arm in study.plan.arms}
-    seconds = {arm: statistics.median(by_signature[its]) for arm, its in signatures.items() if its in by_signature}
-    return completed(study, seconds) if seconds else {}
+            known.setdefault(its.signature, []).append(its.metrics[SECONDS])
+    medians = {its: statistics.median(values) for its, values in known.items()}
+    return by_arm(study, [(cell.name, medians[cell.signature]) for cell in cells if cell.signature in medians])
 
 
-def completed(study: Study, seconds: Mapping[str, float]) -> dict[str, float]:
-    """The same, the mean for arms without an own figure."""
+def by_arm(study: Study, priced: Iterable[tuple[str, float]]) -> dict[str, float]:
+    """Arm -> mean price of its cells, that of all cells for arms without one; empty where nothing has a price."""
     assert study.plan is not None
-    mean = statistics.fmean(seconds.values())
-    return {arm.name: seconds.get(arm.name, mean) for arm in study.plan.arms}
+    found: dict[str, list[float]] = {}
+    for arm, price in priced:
+        found.setdefault(arm, []).append(price)
+    if not found:
+        return {}
+    mean = statistics.fmean(itertools.chain.from_iterable(found.values()))
+    return {arm.name: statistics.fmean(found[arm.name]) if arm.name in found else mean for arm in study.plan.arms}
 
 
-def shape_of(trial: Trial) -> str:
-    """What the time of a step depends on, as text."""
+def shape_of(cell: Cell) -> str:
+    """What the time of a cell depends on, as text."""
+    trial = cell.trial
     plain = trial.plain()
     terms = sorted(name for name, term in trial.loss.terms.items() if term.weight > 0)
-    return json.dumps([plain["data"], plain["model"], terms, trial.train.batch_size, trial.train.epochs])
+    return json.dumps([plain["data"], plain["model"], terms, trial.train.batch_size, trial.train.epochs, cell.test])
 
 
 def devices_of(study: Study, budget: Budget | None = None) -> float:
@@ -107,6 +111,7 @@ def check_first_look(study: Study, data: Data, known: Callable[[], Known]) -> No
         return
     left = dict.fromkeys((arm.name for arm in study.plan.arms), 0)
     record = known()
-    for cell in planned_cells(study, record):
+    cells = planned_cells(study, record)
+    for cell in cells:
         left[cell.name] += record.settled(cell) is None
-    check_budget(study, left, timed(study, data))
+    check_budget(study, left, timed(study, data, cells))

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
+from ray.tune.schedulers import AsyncHyperBandScheduler, MedianStoppingRule, TrialScheduler
 
 History = list[tuple[int, float]]  # (epoch, objective), ascending
 
@@ -92,13 +92,13 @@ def _has_value(result: dict[str, Any]) -> bool:
     return math.isfinite(result.get("objective", math.nan))
 
 
-def make_scheduler(its: Any, mode: str, epochs: int, past: dict[str, History]) -> TrialScheduler:
-    """The scheduler of a search (`search.scheduler`), or none at all.
+def make_scheduler(its: Any, mode: str, epochs: int, past: dict[str, History]) -> TrialScheduler | None:
+    """The scheduler of a search (`search.scheduler`); None where it stops nothing.
 
     `max_t` is one more than the epochs: at the last epoch itself Tune would kill a trial that has just finished.
     """
     if its is None:
-        return FIFOScheduler()
+        return None
     known = {cell: [(e, v) for e, v in sorted(history) if math.isfinite(v)] for cell, history in past.items()}
     shared: dict[str, Any] = {"time_attr": "epoch", "metric": "objective", "mode": mode}
     if its.name == "median":

@@ -168,7 +168,7 @@ def test_clear_arms_stop_at_the_first_look_and_open_ones_get_more_seeds(world: W
 def test_the_budget_ends_contested_arms(world: World, monkeypatch: Any) -> None:
     scores(world, monkeypatch, {})
     seconds = {"full": 36.0, "no_scc": 36.0, "no_inference": 36.0}
-    monkeypatch.setattr(afford, "timed", lambda study, data: seconds)  # .01 h each
+    monkeypatch.setattr(afford, "timed", lambda *_: seconds)  # .01 h each
     text = SEQUENTIAL.replace("step: 4", "step: 4, budget: {cpu_hours: 0.25}")
     result = world.sweep(text)
     assert result.given_up == ["no_scc", "no_inference"] and len(world.tune.calls) == 1
@@ -181,7 +181,7 @@ def test_the_budget_ends_contested_arms(world: World, monkeypatch: Any) -> None:
 
 
 def test_a_budget_below_the_first_look_starts_nothing(world: World, monkeypatch: Any) -> None:
-    monkeypatch.setattr(afford, "timed", lambda study, data: {"full": 36.0, "no_scc": 36.0, "no_inference": 36.0})
+    monkeypatch.setattr(afford, "timed", lambda *_: {"full": 36.0, "no_scc": 36.0, "no_inference": 36.0})
     with pytest.raises(Mistake, match=r"first look, at 8 seeds, takes about 0\.24 cpu_hours, more than the 0\.2 of"):
         world.sweep(SEQUENTIAL.replace("step: 4", "step: 4, budget: {cpu_hours: 0.2}"))
     assert world.started == 0 and world.record.study("toy") is None

@@ -8,7 +8,7 @@ import pytest
 from toys import STUDY, toys
 
 from ablate.errors import Mistake
-from ablate.search import runner
+from ablate.search import cluster, runner
 from ablate.search.result import Result
 from ablate.search.runner import open_record, study_folder
 from ablate.spool import Spool
@@ -44,6 +44,16 @@ def test_trials_that_lose_their_process_before_they_begin_are_run_in_fresh_ones(
     assert [cell["name"] for cell in again["cells"]] == ["default"]
     assert len(result.found) == 6 and not result.interrupted
     assert [it.status for it in world.cells()] == ["complete"] * 6
+
+
+@pytest.mark.parametrize("scheduler", ["", "  scheduler: {name: asha, grace: 3}\n"])
+def test_a_process_that_waits_for_two_workers_is_reused_unless_trials_may_be_stopped(
+    world: World, monkeypatch: pytest.MonkeyPatch, scheduler: str
+) -> None:
+    monkeypatch.setattr(cluster, "request", lambda resources: {"CPU": 0.01})
+    text = STUDY.replace("  scheduler: {name: asha, grace: 3}\n", scheduler)
+    world.sweep(text + "resources: {workers: 2, cpus_per_worker: 0.5}\n")
+    assert [its["reuse"] for its in world.tune.calls] == [not scheduler]
 
 
 def test_addresses_come_first(world: World) -> None:
