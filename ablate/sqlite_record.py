@@ -17,6 +17,11 @@ PATIENCE_S = 0.5  # for the write of another process to end; MLflow itself waits
 NAME = "mlflow.runName"
 
 
+def files(file: Path) -> list[Path]:
+    """The files that a write may change: the database, and what sqlite keeps beside it."""
+    return [file, *(file.with_name(file.name + end) for end in ("-wal", "-journal"))]
+
+
 def experiment(file: Path, name: str) -> str | None:
     """Id of an experiment that is not deleted; None where the file, its version or the experiment is another."""
     with contextlib.suppress(sqlite3.Error), opened(file) as database:

@@ -20,6 +20,7 @@ PARENT = "mlflow.parentRunId"
 ENDED = {"complete": "FINISHED", "pruned": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}  # ours -> MLflow's
 CUT = {"param": 6000, "tag": 8000}  # characters MLflow keeps
 PAGE = 1000  # runs per search request
+FRESH_S = 2.0  # age from which on the time of a file tells one write from the next
 PASSING = {
     "INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED",
 }  # fmt: skip
@@ -76,6 +77,18 @@ class Record:
         if not hasattr(self, "_open_client"):
             self._connected()
         return self._open_client
+
+    def state(self) -> str | None:
+        """What changes with every write: sizes and times of an sqlite record's files.
+
+        None for a server, and for a file so fresh that another write could leave the same time.
+        """
+        if self._file is None:
+            return None
+        found = [(its, its.stat()) for its in sqlite_record.files(self._file) if its.exists()]
+        if not found or time.time() - max(its.st_mtime for _, its in found) < FRESH_S:
+            return None
+        return " ".join(f"{path.resolve()} {its.st_size} {its.st_mtime_ns}" for path, its in found)
 
     def studies(self) -> list[StudyRecord]:
         """All studies, the oldest first."""

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from rich.console import Console
 
 from ablate.records import LEVELS, CellRecord, StudyRecord
 from ablate.reporting.ablation import Ablation
+from ablate.reporting.cached import Behind, keep, kept
 from ablate.reporting.cells import CellRow, recorded_rows, write_csv
 from ablate.reporting.confirmed import confirmation
 from ablate.reporting.effects import Level, confirmation_table, levels_from
@@ -84,11 +85,26 @@ def recorded(folder: Path, study: str) -> Recorded:
         record, known = find(folder, study)
     question = Question.of(unpack(known.tags["ablate.design"]))
     levels = levels_from(json.loads(known.tags.get(LEVELS, "{}")))
-    cells = record.cells()
-    rows = recorded_rows(question, cells, record.arms(study, metrics=()))
-    mine = {row.run_id for row in rows}
-    behind = {its.run_id: its for its in cells if its.run_id in mine}
+    rows, behind = rows_of(record, question, folder / study)
     ablation = None
     if question.plan is not None:
         ablation = Ablation.of(question, rows, json.loads(known.tags.get(GIVEN_UP, "[]")))
     return Recorded(question, rows, levels, ablation, known, record, behind)
+
+
+def rows_of(record: Record, question: Question, home: Path) -> tuple[list[CellRow], Mapping[str, CellRecord]]:
+    """Rows of a study and the runs behind them; the rows of a large one from its folder, where nothing has changed."""
+    state = record.state()
+    known = kept(home, state)
+    if known is not None:
+        return known, Behind(lambda: behind(known, record.cells()))
+    cells = record.cells()
+    rows = recorded_rows(question, cells, record.arms(question.study, metrics=()))
+    keep(home, state, rows)
+    return rows, behind(rows, cells)
+
+
+def behind(rows: Iterable[CellRow], cells: Iterable[CellRecord]) -> dict[str, CellRecord]:
+    """Run id -> the run behind a row."""
+    mine = {row.run_id for row in rows}
+    return {its.run_id: its for its in cells if its.run_id in mine}
