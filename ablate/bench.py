@@ -6,6 +6,7 @@ import os
 import platform
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,28 +21,36 @@ BUSY = 0.3  # load per core above which figures are doubtful
 LIMITS = {"one worker": 1.5, "two workers": 1.15, "store": 2.0}  # what the ratios are meant to stay below
 
 
-def models(device: str = "cpu") -> Figures:
-    """Milliseconds per training step of every model, alone and with each term."""
+@dataclass(frozen=True)
+class Settings:
+    """What the parts are told."""
+
+    device: str = "cpu"  # of the training steps
+    batches: tuple[int, ...] = ()  # sizes of those of `models`; empty: 32
+
+
+def models(its: Settings) -> Figures:
+    """Milliseconds per training step of every model at speech sizes and of its per-frame form, and its memory."""
+    from ablate.training.speed import BATCH, speeds
+
+    return speeds(its.batches or (BATCH,), its.device)
+
+
+def terms(its: Settings) -> Figures:
+    """Milliseconds per training step of every model in its default size, alone and with each term."""
     from ablate.training.bench import step_times
 
-    return step_times(device=device)
+    return step_times(device=its.device)
 
 
-def loops(device: str = "cpu") -> Figures:
-    """Milliseconds per training step of the dynamical models and of their per-frame forms, and their memory."""
-    from ablate.training.speed import loops as measured
-
-    return measured()
-
-
-def overhead(device: str = "cpu") -> Figures:
+def overhead(_: Settings) -> Figures:
     """Seconds per trial besides training, on one worker and on two, against empty trials of Ray's."""
     from ablate.search.bench import one_worker, two_workers
 
     return {"one worker": one_worker(), "two workers": two_workers()}
 
 
-def store(device: str = "cpu") -> Figures:
+def store(_: Settings) -> Figures:
     """Microseconds per random batch from the store, against a plain numpy memmap."""
     import torch
 
@@ -51,29 +60,29 @@ def store(device: str = "cpu") -> Figures:
     return read_rate()
 
 
-def features(device: str = "cpu") -> Figures:
+def features(_: Settings) -> Figures:
     """Hours of audio that become features per minute of one core."""
     from ablate.data.bench import extraction_rate
 
     return extraction_rate()
 
 
-PARTS: dict[str, Callable[[str], Figures]] = {
+PARTS: dict[str, Callable[[Settings], Figures]] = {
     "models": models,
-    "loops": loops,
+    "terms": terms,
     "overhead": overhead,
     "store": store,
     "features": features,
 }
 
 
-def bench(parts: list[str], console: Console, file: Path | None = None, device: str = "cpu") -> Figures:
+def bench(parts: list[str], console: Console, file: Path | None = None, settings: Settings = Settings()) -> Figures:
     """Measure these parts (all if none is named), print a table of each, and write all figures to `file` as JSON.
 
     Raises Mistake for an unknown part, an absent device or a file that cannot be written, before anything is measured.
     """
     sentences = [unknown("part of the bench", part, list(PARTS)) for part in parts if part not in PARTS]
-    if device == "cuda" and not has_cuda():
+    if settings.device == "cuda" and not has_cuda():
         sentences.append("--device cuda: torch finds no CUDA device on this machine")
     if file is not None and not os.access(file.absolute().parent, os.W_OK):
         sentences.append(f"--json {file}: the folder {file.absolute().parent} is missing or cannot be written")
@@ -87,7 +96,7 @@ def bench(parts: list[str], console: Console, file: Path | None = None, device: 
     for name in parts or PARTS:
         with console.status(f"bench: {name}"):
             started = time.monotonic()
-            figures[name] = PARTS[name](device)
+            figures[name] = PARTS[name](settings)
             figures[name]["took_s"] = time.monotonic() - started
         console.print(TABLES[name](figures[name]))
     if file is not None:
@@ -126,10 +135,26 @@ def processor() -> str:
     return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
 
 
-def steps_table(figures: Figures) -> Table:
+def models_table(figures: Figures) -> Table:
+    """Models, those with a loop over sampled codes against their per-frame forms."""
+    table = Table(title=f"Training step, 50 frames of 513: {told(figures)}", title_justify="left")
+    for head in ("model", "batch", "ms per step", "per frame, ms", "ratio", "MB at batch 128"):
+        table.add_column(head, justify="left" if head == "model" else "right")
+    for name, its in figures["models"].items():
+        peak = f"{its['peak_mb']:.0f}" if "peak_mb" in its else ""
+        for i, (size, one) in enumerate(its["batch"].items()):
+            naive = [f"{one['naive_ms']:.1f}", f"{one['ratio']:.2f}"] if "naive_ms" in one else ["", ""]
+            table.add_row("" if i else name, f"{size}", f"{one['ms']:.1f}", *naive, "" if i else peak)
+    for name, why in figures["skipped"].items():
+        table.add_row(name, why, "", "", "", "")
+    if not any("naive_ms" in one for its in figures["models"].values() for one in its["batch"].values()):
+        table.caption = "The per-frame forms lie in the tests of a checkout, which is not there."
+    return table
+
+
+def terms_table(figures: Figures) -> Table:
     """Models and terms."""
-    clock = "process CPU time, one thread" if figures["device"] == "cpu" else "wall time"
-    table = Table(title=f"Training step, batches (32, 20, 80): {clock}, median", title_justify="left")
+    table = Table(title=f"Training step, batches (32, 20, 80): {told(figures)}", title_justify="left")
     for head in ("model", "with", "parameters", "ms per step", "ratio"):
         table.add_column(head, justify="left" if head in ("model", "with") else "right")
     for name, its in figures["models"].items():
@@ -141,20 +166,9 @@ def steps_table(figures: Figures) -> Table:
     return table
 
 
-def loops_table(figures: Figures) -> Table:
-    """Dynamical models against their per-frame forms."""
-    title = "Training step, (32, 50, 513): process CPU time, one thread, median; memory of one of 128 sequences"
-    table = Table(title=title, title_justify="left")
-    for head in ("model", "hoisted, ms", "per frame, ms", "ratio", "peak, MB"):
-        table.add_column(head, justify="left" if head == "model" else "right")
-    measured = {name: its for name, its in figures.items() if isinstance(its, dict)}
-    for name, its in measured.items():
-        for one in its["batch"].values():
-            naive = [f"{one['naive_ms']:.1f}", f"{one['ratio']:.2f}"] if "naive_ms" in one else ["", ""]
-            table.add_row(name, f"{one['hoisted_ms']:.1f}", *naive, f"{its['peak_mb']:.0f}" if "peak_mb" in its else "")
-    if not any("naive_ms" in one for its in measured.values() for one in its["batch"].values()):
-        table.caption = "The per-frame forms lie in the tests of a checkout, which is not there."
-    return table
+def told(figures: Figures) -> str:
+    """What the milliseconds of steps are."""
+    return "process CPU time, one thread, median" if figures["device"] == "cpu" else "wall time, median"
 
 
 def overhead_table(figures: Figures) -> Table:
@@ -195,8 +209,8 @@ def features_table(figures: Figures) -> Table:
 
 
 TABLES: dict[str, Callable[[Figures], Table]] = {
-    "models": steps_table,
-    "loops": loops_table,
+    "models": models_table,
+    "terms": terms_table,
     "overhead": overhead_table,
     "store": store_table,
     "features": features_table,

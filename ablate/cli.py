@@ -384,15 +384,19 @@ def logs(
 @app.command()
 def bench(
     parts: Annotated[
-        list[str] | None, typer.Argument(help="models, loops, overhead, store, features; all by default.")
+        list[str] | None, typer.Argument(help="models, terms, overhead, store, features; all by default.")
     ] = None,
     file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all figures there.")] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda, for the training steps of the models.")] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu or cuda, for the training steps.")] = "cpu",
+    batch: Annotated[
+        list[int] | None, typer.Option(min=1, help="Sequences per step of the part models; may be repeated.")
+    ] = None,
 ) -> None:
     """Measure training steps, trial overhead, the store and feature extraction on this machine."""
+    from ablate.bench import Settings
     from ablate.bench import bench as measure
 
-    measure(parts or [], console, file, device)
+    measure(parts or [], console, file, Settings(device, tuple(batch or ())))
 
 
 if __name__ == "__main__":

@@ -32,7 +32,8 @@ def test_steps_train():
     assert stepper.parameters == sum(p.numel() for p in stepper.step.model.parameters())
 
 
-def test_step_times_cover_all_models_and_terms():
+def test_step_times_cover_all_models_and_terms(monkeypatch):
+    monkeypatch.setattr("ablate.training.bench.WARM_UP", 1)
     times = step_times(repeats=1, steps=1)
     assert set(times["models"]) | set(times["skipped"]) == set(MODELS.names())
     for name, its in times["models"].items():
@@ -42,18 +43,28 @@ def test_step_times_cover_all_models_and_terms():
 
 
 def test_figures_become_a_table_and_a_file(console, tmp_path, monkeypatch):
-    monkeypatch.setitem(bench.PARTS, "models", lambda device: step_times(repeats=1, steps=1))
+    step = {"parameters": 9, "ms": 2.0, "terms": {"cyclic": 3.0}}
+    monkeypatch.setitem(
+        bench.PARTS, "terms", lambda its: {"device": its.device, "models": {"dsae": step}, "skipped": {"x": "no"}}
+    )
+    batches = {32: {"ms": 2.0, "naive_ms": 5.0, "ratio": 2.5}, 1: {"ms": 1.0}}
+    monkeypatch.setitem(
+        bench.PARTS,
+        "models",
+        lambda its: {"device": its.device, "models": {"vrnn": {"batch": batches, "peak_mb": 480.0}}, "skipped": {}},
+    )
     monkeypatch.setitem(
         bench.PARTS,
         "store",
-        lambda device: {"memmap_us": 100.0, "store_us": 130.0, "batch_us": 150.0, "ratio": 1.3, "batch_ratio": 1.5},
+        lambda _: {"memmap_us": 100.0, "store_us": 130.0, "batch_us": 150.0, "ratio": 1.3, "batch_ratio": 1.5},
     )
-    figures = bench.bench(["models", "store"], console, tmp_path / "bench.json")
+    figures = bench.bench(["models", "terms", "store"], console, tmp_path / "bench.json")
     kept = json.loads((tmp_path / "bench.json").read_text())
     assert kept == json.loads(json.dumps(figures))
-    assert set(kept) == {"machine", "models", "store"} and kept["machine"]["cores"] >= 1
+    assert set(kept) == {"machine", "models", "terms", "store"} and kept["machine"]["cores"] >= 1
     text = console.export_text()
-    assert "+ cyclic" in text and "1.30" in text and "numpy memmap" in text
+    assert "+ cyclic" in text and "1.50" in text and "1.30" in text and "numpy memmap" in text
+    assert "2.50" in text and "480" in text and "process CPU time" in text
 
 
 def test_overhead_table(console):
@@ -66,7 +77,7 @@ def test_overhead_table(console):
 
 def test_mistakes_are_told_before_anything_is_measured(console, tmp_path):
     with pytest.raises(Mistake) as caught:
-        bench.bench(["model", "overhead"], console, tmp_path / "no" / "bench.json", device="cuda")
+        bench.bench(["model", "overhead"], console, tmp_path / "no" / "bench.json", bench.Settings(device="cuda"))
     sentences = caught.value.sentences
     assert "did you mean 'models'" in sentences[0]
     assert f"{tmp_path / 'no'} is missing" in sentences[-1]

@@ -1,4 +1,4 @@
-"""How long one training step takes: every model in its default size, alone and with each loss term it can carry."""
+"""What each loss term costs: training steps of every model in its default size, alone and with each that it carries."""
 
 import time
 from statistics import median
@@ -110,12 +110,13 @@ def carried(model: Entry) -> tuple[list[str], list[str]]:
 
 def _seconds(stepper: Stepper, steps: int) -> float:
     """Process CPU time of some steps; wall time on a device that works beside the process."""
-    started = _clock(stepper.device)
+    started = clock(stepper.device)
     stepper.run(steps)
-    return _clock(stepper.device) - started
+    return clock(stepper.device) - started
 
 
-def _clock(device: torch.device) -> float:
+def clock(device: torch.device) -> float:
+    """Seconds of this process on the CPU; of the wall once a GPU has done its work."""
     if device.type != "cuda":
         return time.process_time()
     torch.cuda.synchronize()

@@ -1,38 +1,49 @@
-"""What leaving the time loop saves: steps of the dynamical models against their per-frame forms, and memory."""
+"""How long a training step of every model takes at speech sizes, against its per-frame form, and its memory."""
 
 import importlib.util
 import math
 import multiprocessing
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import torch
 from torch import Tensor
 
 import ablate
+from ablate.errors import Mistake
 from ablate.losses.recon import ReconOptions
 from ablate.random import Draws, initialise
-from ablate.registry import LOSSES, MODELS
-from ablate.training.bench import carried
+from ablate.registry import LOSSES, MODELS, Entry, build
+from ablate.training.bench import carried, clock
 from ablate.types import Batch, Output
 
+CPU = torch.device("cpu")
+RECON = ReconOptions("itakura_saito")
 X_DIM, FRAMES, BATCH, LARGE = 513, 50, 32, 128  # speech sizes
-VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
-    "storn": ("storn", {}),
-    "dkf": ("dkf", {}),
-    "rvae": ("rvae", {}),
+SEQUENCES = 64  # that a model with a table of them is built for
+SIZES: dict[str, dict[str, object]] = {"vae": {"dense": (128,), "z_dim": 16}, "fhvae": {"preset": "sfh"}}
+MODES: dict[str, tuple[str, dict[str, object]]] = {
     "rvae non-causal": ("rvae", {"causal": False}),
-    "vrnn": ("vrnn", {}),
-    "srnn": ("srnn", {}),
     "srnn generation": ("srnn", {"mode": "generation"}),
-    "kvae": ("kvae", {}),
-    "dsae": ("dsae", {}),
 }
 Naive = dict[str, Callable[..., Output]]  # model -> its per-frame form, (model, x, noise) -> output
+
+
+def variants() -> dict[str, tuple[Entry, dict[str, object]]]:
+    """What is measured: every model in its published speech size, in its default one where it has none; and modes."""
+    every: dict[str, tuple[str, dict[str, object]]] = {name: (name, {}) for name in MODELS.names()} | MODES
+    return {
+        variant: (MODELS[name], published(MODELS[name]) | options) for variant, (name, options) in sorted(every.items())
+    }
+
+
+def published(model: Entry) -> dict[str, object]:
+    """The options that make the published speech size."""
+    presets = get_args(get_type_hints(model.options).get("preset"))
+    return SIZES.get(model.name, {"preset": "speech"} if "speech" in presets else {})
 
 
 def naive_forms() -> Naive:
@@ -52,37 +63,40 @@ def naive_forms() -> Naive:
 class Stepper:
     """Training steps (forward, Itakura-Saito bound, backward, Adam) of a model, or of its per-frame form."""
 
-    def __init__(self, variant: str, size: int, naive: Callable[..., Output] | None = None):
-        name, options = VARIANTS[variant]
-        self.model = MODELS[name].make((X_DIM,), MODELS[name].options(preset="speech", **options))
+    def __init__(self, variant: str, size: int, naive: Callable[..., Output] | None = None, device: torch.device = CPU):
+        """Raises Mistake for a model that does not take vectors."""
+        entry, options = variants()[variant]
+        self.model = build(entry, (X_DIM,), entry.options(**options), FRAMES, SEQUENCES)
         initialise(self.model, 0)
+        self.model.to(device)
         self.forward = (lambda x, eps: naive(self.model, x, eps)) if naive else self.model
-        terms, _ = carried(MODELS[name])
-        self.terms = {term: LOSSES[term].options() for term in terms} | {"recon": ReconOptions("itakura_saito")}
-        self.x = torch.rand(size, FRAMES, X_DIM, generator=torch.Generator().manual_seed(0))
+        self.terms = {term: LOSSES[term].options() for term in carried(entry)[0]} | {"recon": RECON}
+        self.x = torch.rand(size, FRAMES, X_DIM, generator=torch.Generator().manual_seed(0)).to(device)
+        self.index = torch.arange(size, device=device)
         self.optimiser = torch.optim.Adam(self.model.parameters(), lr=1e-5, fused=True)
 
-    def step(self, index: int) -> float:
-        """Milliseconds of process time."""
-        shapes, size = self.model.noise_shapes(FRAMES), len(self.x)
-        draw = Draws(0, (index,), size, slice(0, size))
+    def step(self, number: int) -> float:
+        """Milliseconds of process time; of wall time on a device that works beside the process."""
+        shapes, size, device = self.model.noise_shapes(FRAMES), len(self.x), self.x.device
+        draw = Draws(0, (number,), size, slice(0, size), device)
         eps: dict[str, Tensor] = {key: draw.normal(f"posterior/{key}", *shape) for key, shape in shapes.items()}
-        started = time.process_time()
-        out, its = self.forward(self.x, eps), Batch(self.x, torch.arange(size), 1000, draw)
+        rows, ones = self.index % SEQUENCES, torch.ones_like(self.index)
+        started = clock(device)
+        out, its = self.forward(self.x, eps), Batch(self.x, self.index, 1000, draw, sequence=rows, segments=ones)
         values = [LOSSES[term].make(self.model, its, out, options=options) for term, options in self.terms.items()]
         self.optimiser.zero_grad(set_to_none=True)
         torch.stack(values).sum(0).mean().backward()
         self.optimiser.step()
-        return 1e3 * (time.process_time() - started)
+        return 1e3 * (clock(device) - started)
 
 
-def in_turn(variant: str, size: int, naive: Naive, repeats: int = 9) -> dict[str, float]:
-    """Median milliseconds per training step, `hoisted` and, where there is one, `naive`, and the ratio of the two."""
-    form = naive.get(VARIANTS[variant][0])
-    both = [Stepper(variant, size), *([Stepper(variant, size, form)] if form else [])]
+def in_turn(variant: str, size: int, naive: Naive, repeats: int = 9, device: torch.device = CPU) -> dict[str, float]:
+    """Median milliseconds per training step, `ms` and, where there is one, `naive_ms`, and the `ratio` of the two."""
+    form = naive.get(variants()[variant][0].name)
+    both = [Stepper(variant, size, device=device), *([Stepper(variant, size, form, device)] if form else [])]
     taken = [[its.step(i) for its in both] for i in range(repeats + 1)][1:]  # the first warms up
     hoisted, *rest = (median(column) for column in zip(*taken, strict=True))
-    return {"hoisted_ms": hoisted} | {key: value for its in rest for key, value in ratio(hoisted, its).items()}
+    return {"ms": hoisted} | {key: value for its in rest for key, value in ratio(hoisted, its).items()}
 
 
 def ratio(hoisted: float, naive: float) -> dict[str, float]:
@@ -90,20 +104,29 @@ def ratio(hoisted: float, naive: float) -> dict[str, float]:
     return {"naive_ms": naive, "ratio": naive / hoisted}
 
 
-def loops(sizes: tuple[int, ...] = (BATCH,), memory: bool = True) -> dict[str, Any]:
-    """Per variant and batch size what `in_turn` measures, with one thread; `peak_mb` of a step of 128 sequences."""
-    threads, naive = torch.get_num_threads(), naive_forms()
+def speeds(
+    sizes: Sequence[int] = (BATCH,), device: str = "cpu", memory: bool = True, repeats: int = 9
+) -> dict[str, Any]:
+    """Per variant and batch size what `in_turn` measures, with one thread; `peak_mb` of a step of 128 sequences.
+
+    The peak is measured on the CPU only. Models that do not take vectors are named under `skipped`.
+    """
+    threads, naive, place = torch.get_num_threads(), naive_forms(), torch.device(device)
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)  # as training does
+    found: dict[str, dict[str, Any]] = {}
+    skipped: dict[str, str] = {}
     try:
-        found: dict[str, Any] = {
-            its: {"batch": {size: in_turn(its, size, naive) for size in sizes}} for its in VARIANTS
-        }
+        for variant in variants():
+            try:
+                found[variant] = {"batch": {size: in_turn(variant, size, naive, repeats, place) for size in sizes}}
+            except Mistake as mistake:
+                skipped[variant] = str(mistake)
     finally:
         torch.set_num_threads(threads)
-    for variant in VARIANTS if memory else ():
-        found[variant]["peak_mb"] = peak(variant)
-    return found
+    for variant, its in found.items() if memory and device == "cpu" else ():
+        its["peak_mb"] = peak(variant)
+    return {"device": device, "models": found, "skipped": skipped}
 
 
 def peak(variant: str, size: int = LARGE) -> float:
