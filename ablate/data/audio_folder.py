@@ -41,6 +41,7 @@ class AudioFolderOptions(AudioOptions, SplitOptions, WindowOptions):
     sample_rate: int | None = field(default=None, metadata={"ge": 1})  # Hz that all files must have; None: the first's
     resample: bool = False  # convert other rates to sample_rate instead of refusing them
     channel: int | None = field(default=None, metadata={"ge": 0})  # of files with several
+    trim_db: float | None = field(default=None, metadata={"gt": 0})  # ends this far below the loudest part are cut off
     normalise: Literal["none", "peak"] = "none"  # peak: every recording is divided by its largest absolute sample
 
     def __post_init__(self) -> None:
@@ -170,6 +171,8 @@ class AudioFolder:
         if rate != wanted and not self.options.resample:
             raise BadItem(f"{rate} Hz, but {source} {'is' if source.startswith('data.') else 'has'} {wanted} Hz")
         samples = samples if rate == wanted else _resample(samples, rate, wanted)
+        if self.options.trim_db is not None:
+            samples = _trimmed(samples, self.options.trim_db)
         peak = np.abs(samples).max(initial=0) if self.options.normalise == "peak" else 0
         return samples / peak if peak > 0 else samples
 
@@ -186,6 +189,14 @@ def _resample(samples: np.ndarray, rate: int, wanted: int) -> np.ndarray:
     import librosa
 
     return librosa.resample(samples, orig_sr=rate, target_sr=wanted)
+
+
+def _trimmed(samples: np.ndarray, decibels: float) -> np.ndarray:
+    """Without the ends that are quieter than the loudest frame (2048 samples, every 512) by more than so many dB."""
+    import librosa
+
+    trimmed: np.ndarray = librosa.effects.trim(samples, top_db=decibels)[0]
+    return trimmed
 
 
 def _by_name(paths: list[str], rows: Iterable[str]) -> Iterator[tuple[str, list[str]]]:

@@ -19,6 +19,7 @@ class BetaTCOptions:
     alpha: float = field(default=1.0, metadata={"ge": 0})  # of the information between code and data
     beta: float = field(default=4.0, metadata={"ge": 0})  # of the total correlation
     gamma: float = field(default=1.0, metadata={"ge": 0})  # of the KL dimension by dimension
+    gamma_steps: int = field(default=0, metadata={"ge": 0})  # of the optimiser, until gamma has its value
     estimator: Literal["mws", "mss"] = "mws"  # minibatch-weighted or -stratified sampling
 
 
@@ -29,8 +30,9 @@ def beta_tc(model: Any, batch: Batch, out: Output, *, options: BetaTCOptions) ->
     c is the static code; where a model has none, the dynamic one with its frames as rows, summed over the frames. With
     R rows j of the global batch and N in the training set, log q(c) = logsumexp_j log q(c | x_j) - log(N R), for every
     dimension likewise; `mss` weighs the rows instead. At alpha = beta = gamma = 1 the value is log q(c | x) - log p(c),
-    one sample of the KL, whatever the estimator: the term stands in for that KL, whose weight is then 0. Needs memory
-    of R^2 times the dimensions.
+    one sample of the KL, whatever the estimator: the term stands in for that KL, whose weight is then 0. gamma may rise
+    during training, (i + 1) / gamma_steps of it at optimiser step i (published code begins anew in every epoch). Needs
+    memory of R^2 times the dimensions.
     """
     name = next((name for name, role in model.latents.items() if role == "static"), next(iter(model.latents)))
     q, sample = out.q[name], with_time(out.sample[name])  # (B, T, D), T = 1 for one code
@@ -38,7 +40,13 @@ def beta_tc(model: Any, batch: Batch, out: Output, *, options: BetaTCOptions) ->
     joint, single = aggregated(batch, q, sample, options.estimator)
     log_p = out.log_p[name] if name in out.log_p else out.p[name].log_prob(out.sample[name]).flatten(1).sum(1)
     mi, tc = (own - joint).sum(1), (joint - single).sum(1)
-    return options.alpha * mi + options.beta * tc + options.gamma * (single.sum(1) - log_p)
+    gamma = options.gamma * (risen(options, batch.step) if model.training else 1.0)
+    return options.alpha * mi + options.beta * tc + gamma * (single.sum(1) - log_p)
+
+
+def risen(options: BetaTCOptions, step: int) -> float:
+    """Share of gamma at an optimiser step, counted from 0 over the whole run."""
+    return min((step + 1) / options.gamma_steps, 1.0) if options.gamma_steps else 1.0
 
 
 def aggregated(batch: Batch, q: Gaussian, sample: Tensor, estimator: str) -> tuple[Tensor, Tensor]:

@@ -239,3 +239,26 @@ def test_recordings_divided_by_their_peak(tmp_path: Path) -> None:
     np.testing.assert_allclose(pair[1], pair[0], atol=1e-5)
     as_they_are = load_data(("audio_folder", replace(options, normalise="none")), workers=1)
     assert as_they_are.train_frames[0].max() < 0.95 * frames[0].max()
+
+
+def test_quiet_ends_are_cut_before_anything_else(tmp_path: Path) -> None:
+    """Half a second of faint noise around a tone with a pause in it: the pause stays, and the peak is the tone's."""
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=(3, 4000)) * 1e-3
+    tone = 0.4 * np.sin(np.arange(8000) * 0.3)
+    sound = np.concatenate([noise[0], tone, noise[1], tone, noise[2]])
+    for speaker in "abcdef":
+        soundfile.write(tmp_path / f"{speaker}_0.wav", sound, 8000, subtype="DOUBLE")
+    options = AudioFolderOptions(root=str(tmp_path), pattern="{speaker}_{take}.wav", features="power", n_fft=256,
+                                 window=5, valid_share=0.5, test_share=0.2, normalise="peak", trim_db=30)  # fmt: skip
+    its = AudioFolder(options)
+    kept = its.recording(its.items()[0])
+    assert abs(len(kept) - 20000) < 2 * 2048 and np.abs(kept).max() == 1
+    start = next(at for at in range(4000) if np.allclose(kept[:100], (sound / np.abs(sound).max())[at : at + 100]))
+    assert 4000 - 2048 < start < 4000
+    whole = AudioFolder(replace(options, trim_db=None))
+    assert len(whole.recording(whole.items()[0])) == len(sound)
+    data = load_data(("audio_folder", options), workers=1)
+    pair = data.rephased(data.test.x([0])[0].numpy(), data.test.items[0])
+    assert pair is not None
+    np.testing.assert_allclose(pair[1], pair[0], atol=1e-5)

@@ -58,6 +58,35 @@ def test_swaps_on_disk_are_the_codes_mixed_and_decoded(trained: Path, tmp_path: 
     assert len(told["read"]) == 2
 
 
+def packed_sprites(root: Path) -> Path:
+    """Six characters of three actions each, in noise of their own colour."""
+    rng = np.random.default_rng(0)
+    labels = [(at // 3, 1 + at % 3, at % 3, 1, *[at // 3 % 4] * 4) for at in range(18)]
+    columns = ["character", "sheet_row", "action", "direction", "body", "shirt", "pant", "hair"]
+    images = rng.integers(0, 40, (18, 8, 64, 64, 3)) + 12 * np.arange(18)[:, None, None, None, None]
+    root.mkdir()
+    for split, rows in (("train", slice(0, 12)), ("test", slice(12, 18))):
+        np.savez(root / f"lpc_sprites_{split}.npz", images=images[rows].astype(np.uint8), labels=labels[rows],
+                 label_columns=columns)  # fmt: skip
+    return root
+
+
+def test_pictures_move_in_a_gif(tmp_path: Path) -> None:
+    data = {"name": "lpc_sprites", "root": str(packed_sprites(tmp_path / "sprites")), "size": 32, "valid_share": 0.3}
+    its = plain(model={"name": "dsae", "preset": "tiny", "decoder": None}, epochs=1) | {"data": data}
+    run(cell(its, tmp_path / "runs" / "sprites"))
+    for mode, length in (("swap", 8), ("prediction", 8), ("unconditional", 5)):
+        out = tmp_path / mode
+        files = generate("sprites", tmp_path / "runs", Asked(mode, count=2, length=length, seed=0), out)
+        assert sorted(its.name for its in files) == ["made.gif", "made.npz", "made.png", "manifest.json"]
+        made = np.load(out / "made.npz")["x_hat"]
+        assert made.shape[-4:] == (length, 3, 32, 32) and 0 <= made.min() < made.max() <= 1
+        with Image.open(out / "made.gif") as film:
+            assert film.n_frames == length and film.is_animated
+    found = np.load(tmp_path / "swap" / "made.npz")
+    assert found["x"].shape == (2, 8, 3, 32, 32) and 0 <= found["x"].min() < found["x"].max() <= 1
+
+
 def test_the_same_seed_gives_the_same_bytes(trained: Path, tmp_path: Path) -> None:
     for out, seed in (("one", 0), ("two", 0), ("three", 1)):
         generate("vowels", trained, Asked("prediction", count=2, seed=seed), tmp_path / out)

@@ -29,6 +29,7 @@ def test_at_weights_of_one_it_is_one_sample_of_the_kl(name, estimator):
 
 class Static:
     latents = {"f": "static"}  # noqa: RUF012
+    training = True
 
 
 def parts(options: BetaTCOptions, N: int = 7) -> tuple[torch.Tensor, np.ndarray, np.ndarray, np.ndarray]:
@@ -68,6 +69,18 @@ def test_the_parts_by_sums_of_densities(estimator):
         assert float(got["alpha"][i]) == pytest.approx(own - joint)
         assert float(got["beta"][i]) == pytest.approx(joint - single)
         assert float(got["gamma"][i]) == pytest.approx(single - prior)
+
+
+@pytest.mark.parametrize(("step", "share"), [(0, 0.25), (2, 0.75), (3, 1), (9, 1)])
+def test_gamma_rises_in_training_alone(step, share):
+    model, b, out = run(CASES["dsae"], torch.float64)
+    b = replace(b, step=step)
+    options = BetaTCOptions(alpha=0, beta=0, gamma=2)
+    full, rising = (beta_tc(model, b, out, options=replace(options, gamma_steps=n)) for n in (0, 4))
+    assert not model.training and torch.equal(rising, full)
+    model.train()
+    assert torch.equal(beta_tc(model, b, out, options=options), full)
+    assert torch.allclose(beta_tc(model, b, out, options=replace(options, gamma_steps=4)), share * full, rtol=1e-12)
 
 
 def rows(weights: np.ndarray, mean: np.ndarray, sd: np.ndarray) -> list[tuple[float, list[tuple[float, float]]]]:

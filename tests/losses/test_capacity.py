@@ -62,7 +62,7 @@ def test_the_sign_is_that_of_the_global_batch():
     model, b, out = run(CASES["dsae"], torch.float64)
     mine = total_kl(out)
     model.train()
-    options = CapacityOptions(nats=float(mine.mean()) + 1, steps=1)
+    options = CapacityOptions(nats=float(mine.detach().mean()) + 1, steps=1)
     several = replace(b, gather=lambda kl: torch.cat([kl, kl + 10]), step=5)
     assert torch.allclose(capacity(model, several, out, options=options), mine - options.nats)
     alone = replace(b, step=5)
