@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from ablate.random import Draws, generator, initialise, permutation, stream, uniforms
+from ablate.random import Draws, generator, initialise, permutation, reseed, stream, uniforms
 
 EVERYTHING = slice(None)
 
@@ -81,6 +81,15 @@ def test_initialisation_depends_on_path_and_seed_only() -> None:
     assert all(value.equal(others[name]) for name, value in weights.items())
     assert not weights["lstm.weight_ih_l0"].equal(reseeded.state_dict()["lstm.weight_ih_l0"])
     assert not weights["out.weight"][:, :2].equal(weights["lstm.weight_ih_l0"][:2, :2])
+
+
+def test_reseeding_is_what_torch_calls_a_manual_seed() -> None:
+    for seed in (0, 2**63 - 1, stream(0, "dropout", 3, 0)):
+        torch.manual_seed(seed)
+        expected = torch.rand(3)
+        torch.rand(1)
+        reseed(seed)
+        assert torch.equal(torch.rand(3), expected)
 
 
 def test_bare_parameters_cannot_be_initialised() -> None:

@@ -8,7 +8,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from ablate.data.dataset import Data
-from ablate.random import stream
+from ablate.random import reseed, stream
 from ablate.training import checkpoint
 from ablate.training.batches import Place, shares
 from ablate.training.progress import Progress, Report, advance, ended
@@ -136,7 +136,7 @@ def train_epoch(
         optimiser.zero_grad(set_to_none=True)
         if batch.drawn is not None:
             redraw(step.model, optimiser, data.train, batch.drawn, trial, place)
-        torch.manual_seed(stream(trial.train.seed, "dropout", *batch.draw.index, place.rank))
+        reseed(stream(trial.train.seed, "dropout", *batch.draw.index, place.rank), place.device)
         values = wrapped(batch)
         loss = objective(values, step.terms, epoch + i / len(batches))
         loss.backward()

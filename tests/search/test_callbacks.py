@@ -108,9 +108,10 @@ def test_a_complete_trial(scene: Scene) -> None:
 
 
 def test_a_trial_that_a_scheduler_ended_is_pruned(scene: Scene) -> None:
-    out = scene.complete(report(1, 0.3), report(2, 0.4))
-    assert (out.status, out.objective) == ("pruned", 0.4)
+    out = scene.complete(report(1, 0.4, best_epoch=1), report(2, 0.4, best_epoch=1))
+    assert (out.status, out.objective, out.values["best_epoch"]) == ("pruned", 0.4, 1)
     assert scene.of("end")[0]["status"] == "pruned"
+    assert [event["values"]["best_epoch"] for event in scene.of("metrics")] == [1, 1]
 
 
 @pytest.mark.parametrize("kind", ["diverged", "code", "memory", "timeout"])

@@ -1,6 +1,7 @@
 """A sweep from its file to its last record, with a Tune that trains nothing: what runs, what is told, how it ends."""
 
 import errno
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from toys import STUDY, toys
 
 from ablate.errors import Mistake
+from ablate.records import LEVELS
 from ablate.search import cluster, runner
 from ablate.search.result import Result
 from ablate.search.runner import open_record, study_folder
@@ -54,6 +56,19 @@ def test_a_process_that_waits_for_two_workers_is_reused_unless_trials_may_be_sto
     text = STUDY.replace("  scheduler: {name: asha, grace: 3}\n", scheduler)
     world.sweep(text + "resources: {workers: 2, cpus_per_worker: 0.5}\n")
     assert [its["reuse"] for its in world.tune.calls] == [not scheduler]
+
+
+def test_what_stands_beside_a_confirmation_is_told_again_when_all_is_done(world: World) -> None:
+    levels = {"untrained encoder": {"test/probe_gap": [0.059, 0.044]}, "raw features": {"test/probe_gap": [0.345123]}}
+
+    def leave(study: Any, result: Result, data: Any) -> list[dict[str, Any]]:
+        result.levels = levels
+        return [{"event": "tags", "tags": {LEVELS: json.dumps(levels)}}]
+
+    assert world.sweep(CONFIRMED, leave=leave).levels == levels
+    again = world.sweep(CONFIRMED, leave=leave)
+    assert again.levels == levels and world.tune.ran == [] and world.started == 1
+    assert world.sweep(GRID, "name=other").levels == {}
 
 
 def test_addresses_come_first(world: World) -> None:
