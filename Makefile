@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+SIDE_BY_SIDE := -n logical --maxprocesses 4
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --durations=15 -rs -o faulthandler_timeout=600
 
 .DEFAULT_GOAL := help
@@ -30,11 +31,12 @@ $(STAMP): constraints.txt pyproject.toml
 sweep: $(STAMP)  ## the default study: search_spaces/dsae_losses.yaml
 	$(BIN)/ablate sweep search_spaces/dsae_losses.yaml
 
-test: fast $(STAMP)  ## the fast tests, then the slow ones (real Ray, real MLflow, two-worker DDP), one at a time
+test: fast $(STAMP)  ## the fast tests, the longer ones, then the slow ones (real Ray, MLflow, DDP), one at a time
+	$(PYTEST) $(SIDE_BY_SIDE) -m "long and not slow and not faults"
 	$(PYTEST) -m "slow and not faults"
 
 fast: $(STAMP)  ## the fast tests, as many at a time as there are cores (at most 4): under 3 minutes on 2 cores
-	$(PYTEST) -n logical --maxprocesses 4 -m "not slow and not faults"
+	$(PYTEST) $(SIDE_BY_SIDE) -m "not long and not slow and not faults"
 
 faults: $(STAMP)  ## the long fault cases: killed nodes, lost servers, full disks
 	$(PYTEST) -m faults

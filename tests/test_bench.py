@@ -32,6 +32,7 @@ def test_steps_train():
     assert stepper.parameters == sum(p.numel() for p in stepper.step.model.parameters())
 
 
+@pytest.mark.long
 def test_step_times_cover_all_models_and_terms(monkeypatch):
     monkeypatch.setattr("ablate.training.bench.WARM_UP", 1)
     times = step_times(repeats=1, steps=1)

@@ -69,6 +69,7 @@ def test_examples_are_one_of_each():
     assert [Path(path).parent.name for path in examples()] == ["losses", "models", "data", "metrics"]
 
 
+@pytest.mark.long
 def test_examples_work_as_a_plugin(plugin):
     environment = os.environ | {"PYTHONPATH": str(plugin / "site"), "ABLATE_STORE": str(plugin / "store")}
     done = subprocess.run(

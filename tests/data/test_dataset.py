@@ -106,6 +106,7 @@ sys.stdout.write(hashlib.sha256(content).hexdigest())
 """
 
 
+@pytest.mark.long
 def test_every_process_reads_and_prepares_the_same_numbers(tmp_path: Path) -> None:
     processes = []
     for threads in ("1", "2"):  # a store of its own each: the features are computed twice

@@ -147,6 +147,7 @@ def test_a_full_disk_is_a_mistake_that_names_the_store_and_loses_nothing(empty_s
     load_data(("toy", ToyOptions(count=400)))
 
 
+@pytest.mark.long
 def test_processes_that_want_the_same_data_share_one_preparation(empty_store: Path) -> None:
     processes = [_process(0, OMP_NUM_THREADS=str(number)) for number in (1, 2)]
     answers = [process.communicate(timeout=60) for process in processes]

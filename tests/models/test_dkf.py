@@ -101,6 +101,7 @@ def test_a_variance_that_vanishes_has_a_finite_gradient():
     assert all(its.grad is None or its.grad.isfinite().all() for its in prior.parameters())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_learns_eight_sequences(bidirectional):
     assert_learns("dkf", bidirectional=bidirectional)

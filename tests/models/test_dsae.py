@@ -269,6 +269,7 @@ def test_registered_with_its_latents():
     assert DSAE(VECTOR, D("tiny")).noise_shapes(7) == {"f": (4,), "z": (7, 3)}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("inference", ["full", "factorised"])
 def test_explains_eight_sequences(inference):
     assert_learns("dsae", 300, 0.005, inference=inference)

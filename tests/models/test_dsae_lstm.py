@@ -95,6 +95,7 @@ def test_swapped_codes_decode_sequence_by_sequence(name):
     assert torch.allclose(swapped[:1], one, atol=1e-6) and not torch.allclose(swapped, model.decode(codes))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["lstm_f", "lstm_c"])
 def test_explains_eight_sequences(name):
     assert_learns(name, 300, 0.005)

@@ -164,6 +164,7 @@ def test_states_of_all_layers_make_the_codes():
     assert torch.allclose(torch.cat([q.mean, q.logvar], dim=1), expected, atol=1e-12)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("net", ["lstm", "simple"])
 def test_explains_eight_sequences(net):
     assert_learns("fhvae", 300, 1.0, net=net)

@@ -139,6 +139,7 @@ def test_rolled_prior_is_the_prior_of_its_own_path():
     assert torch.allclose(lgssm.times(seen.chol, torch.cat([eps, later], dim=1)), seen.innovation, atol=1e-10)
 
 
+@pytest.mark.long
 def test_learns_eight_sequences_and_the_motion_in_them():
     model, x = assert_learns("kvae", steps=170), waves()
     smoothed = ((model.reconstruct(model.encode(x, None)[1], x) - x) ** 2).sum()

@@ -167,6 +167,7 @@ def test_every_parameter_learns_from_the_bound_or_from_a_term_of_its_own(case):
     assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", LEARNERS)
 def test_overfits_one_small_batch(name):
     model, x = CASES[name].build().train(), frames(CASES[name], B=2, T=2)

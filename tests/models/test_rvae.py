@@ -81,6 +81,7 @@ def test_prior_samples_are_the_noise():
     assert torch.equal(CASES["rvae"].build().sample_prior(eps), eps)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("causal", [True, False])
 def test_learns_eight_sequences(causal):
     assert_learns("rvae", causal=causal)

@@ -66,6 +66,7 @@ def test_the_term_teaches_the_codes_what_it_predicts(name):
     assert ((told - target) ** 2).mean() < 0.2 * scale
 
 
+@pytest.mark.long
 def test_explains_eight_sequences():
     assert_learns("s3vae", 300, 0.005)
 

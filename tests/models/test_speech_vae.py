@@ -98,6 +98,7 @@ def test_published_nets_train_and_evaluate_row_by_row(net):
     assert torch.allclose(model(x, None).x_hat[:1], model(x[:1], None).x_hat, atol=1e-6)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("net", NETS)
 def test_explains_eight_sequences(net):
     assert_learns("speech_vae", 300, 0.005, net=net)

@@ -80,5 +80,6 @@ def test_equals_the_naive_frame_by_frame_model_gradients_included(name, dtype, t
     assert_equals_naive(CASES[name], dtype, tolerance)
 
 
+@pytest.mark.long
 def test_learns_eight_sequences():
     assert_learns("srnn")

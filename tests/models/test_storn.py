@@ -75,5 +75,6 @@ def test_prior_samples_are_the_noise():
     assert torch.equal(CASES["storn"].build().sample_prior(eps), eps)
 
 
+@pytest.mark.long
 def test_learns_eight_sequences():
     assert_learns("storn")

@@ -91,5 +91,6 @@ def test_with_frozen_noise_nothing_before_a_change_moves(name):
     assert torch.equal(a.x_hat[:, :4], b.x_hat[:, :4]) and not torch.equal(a.x_hat[:, 4:], b.x_hat[:, 4:])
 
 
+@pytest.mark.long
 def test_learns_eight_sequences():
     assert_learns("vrnn")

@@ -208,6 +208,7 @@ def test_importance_is_drawn_with_its_intervals() -> None:
     assert "11 complete trials" in its.caption and "ended early are left out (1)" in its.caption
 
 
+@pytest.mark.long
 def test_fanova_stands_beside_it_where_it_is_asked_for() -> None:
     its = next(one for one in figures(searched(confirm=False), fanova=True) if one.name == "importance")
     assert {row[0] for row in its.data} == {"PED-ANOVA", "fANOVA"} and len(axes(its)) == 2
@@ -235,6 +236,7 @@ def test_a_search_for_two_objectives_has_its_front() -> None:
     assert [row[0] for row in found.data if row[-1]] == ["best"] and found.columns[1:3] == ("valid/gap", "valid/elbo")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("its", [b(), factorial(), searched()], ids=["leave_one_out", "factorial", "search"])
 def test_the_same_numbers_give_the_same_bytes(its: Recorded) -> None:
     for one, again in zip(figures(its), figures(its), strict=True):

@@ -140,6 +140,7 @@ def test_hostile_names_stay_text() -> None:
     assert b"<img" not in forest.svg and b"&lt;img" in forest.svg
 
 
+@pytest.mark.long
 def test_the_same_record_gives_the_same_bytes(tmp_path: Path) -> None:
     code = """
 import hashlib, sys

@@ -12,6 +12,7 @@ POINTS = [{"a": i % 3, "b": 10 ** DRAW.uniform(-1, 1), "c": 7, "d": DRAW.randint
 SCORES = [point["a"] + 0.01 * DRAW.random() for point in POINTS]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("method", "n"), [("ped_anova", 300), ("fanova", 24)])
 def test_the_leaf_that_decides_is_found(method: Method, n: int) -> None:
     found = importance(SPACE, POINTS[:n], SCORES[:n], "max", method)
@@ -22,11 +23,13 @@ def test_the_leaf_that_decides_is_found(method: Method, n: int) -> None:
     assert all(0 <= its.lo <= its.value <= its.hi <= 1 for its in found)
 
 
+@pytest.mark.long
 def test_less_of_what_is_minimised_is_more() -> None:
     down = [-score for score in SCORES[:60]]
     assert importance(SPACE, POINTS[:60], SCORES[:60], "max") == importance(SPACE, POINTS[:60], down, "min")
 
 
+@pytest.mark.long
 def test_what_is_good_depends_on_the_direction() -> None:
     """Only at a = 2 does d raise the score: it matters for the best, not for the worst."""
     scores = [point["a"] + (3 * point["d"] if point["a"] == 2 else 0) for point in POINTS[:120]]
@@ -35,10 +38,12 @@ def test_what_is_good_depends_on_the_direction() -> None:
     assert best["d"] > 2 * worst["d"]
 
 
+@pytest.mark.long
 def test_the_same_trials_give_the_same_numbers() -> None:
     assert importance(SPACE, POINTS[:60], SCORES[:60], "max") == importance(SPACE, POINTS[:60], SCORES[:60], "max")
 
 
+@pytest.mark.long
 def test_many_trials_have_narrower_intervals() -> None:
     few, many = (importance(SPACE, POINTS[:60] * k, SCORES[:60] * k, "max")[0] for k in (1, 7))
     assert many.hi - many.lo < few.hi - few.lo and many.lo <= many.value <= many.hi

@@ -31,6 +31,7 @@ MODELS_ = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", MODELS_)
 def test_a_run_that_was_killed_ends_as_one_that_was_not(tmp_path: Path, name: str) -> None:
     model, loss = MODELS_[name]

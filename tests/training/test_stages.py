@@ -49,6 +49,7 @@ def test_at_a_jump_the_moments_the_best_and_the_patience_go() -> None:
     assert len(optimiser.state) == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("model", "loss"), [(SCHEDULED, LOSS), (KVAE, KVAE_LOSS)], ids=["scheduled", "phases"])
 @pytest.mark.parametrize("epoch", [1, 2, 3])
 def test_a_run_killed_at_a_jump_ends_as_one_that_was_not(
@@ -75,6 +76,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return state(folder)["model"]
 
 
+@pytest.mark.long
 def test_the_phases_of_kvae_train_what_they_say(tmp_path: Path) -> None:
     """Epoch 1: nets alone. Epochs 2 and 3: with the matrices. Epoch 4: everything."""
     start = {name: its.clone() for name, its in built(KVAE, KVAE_LOSS).model.state_dict().items()}
