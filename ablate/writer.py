@@ -60,7 +60,7 @@ class Writer:
         self._wake.set()
         self._thread.join(timeout)
         self._spool.close()
-        if not self._thread.is_alive() and not self._tail.waiting():
+        if not self._thread.is_alive() and self._tail.file.exists() and not self._tail.waiting():
             self._tail.delete()
 
     def _loop(self) -> None:

@@ -65,7 +65,8 @@ def sweep(
 ) -> Result:
     """Run a study to its end, or to Ctrl-C or SIGTERM, wherever it stands then.
 
-    Raises Mistake for what the user must change first; nothing has been started then.
+    Raises Mistake for what the user must change first (nothing has been started then), and where the study's folder was
+    removed meanwhile.
     """
     with handling(signal.SIGTERM, as_interrupt):
         try:
@@ -319,6 +320,12 @@ class Sweep:
         self.board.close()
         if self.spool is None or self.writer is None:
             return
+        if not self.spool.file.exists():
+            self.writer.close(timeout=1.0)
+            raise Mistake(
+                f"{self.folder} was removed while the study ran; what the record had not been told yet is lost: "
+                "run the same command again"
+            )
         with contextlib.suppress(OSError):  # a full disk: the next command finds the study as if its process had died
             self.note_end(status)
         try:

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,19 @@ def test_what_stands_beside_a_confirmation_is_told_again_when_all_is_done(world:
     again = world.sweep(CONFIRMED, leave=leave)
     assert again.levels == levels and world.tune.ran == [] and world.started == 1
     assert world.sweep(GRID, "name=other").levels == {}
+
+
+def test_a_study_folder_that_is_removed_meanwhile_is_no_finished_study(world: World) -> None:
+    def remove(cell: dict[str, Any]) -> bool:
+        shutil.rmtree(world.folder / "runs" / "toy")
+        world.tune.before = lambda cell: True
+        return True
+
+    world.tune.before = remove
+    with pytest.raises(Mistake, match=r"toy was removed while the study ran.*run the same command again"):
+        world.sweep(GRID)
+    again = world.sweep(GRID)
+    assert len(again.found) == 6 and {it.status for it in world.cells()} == {"complete"}
 
 
 def test_addresses_come_first(world: World) -> None:
