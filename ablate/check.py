@@ -19,7 +19,7 @@ from ablate.data.dataset import Data, load_data, prepared
 from ablate.data.items import BadItem, Dropped
 from ablate.errors import Mistake
 from ablate.outlook import Bill, Outlook, look_at, pulled
-from ablate.records import CellRecord, StudyRecord
+from ablate.records import CellRecord, StudyRecord, current
 from ablate.registry import DATASETS, MODELS, build
 from ablate.search import cluster, identity
 from ablate.search.afford import check_budget, devices_of, remembered, timed
@@ -120,7 +120,8 @@ def examine(study: Study, probe: bool = True, address: str | None = None, cpus: 
     folder = attempt(lambda: writable_folder(study))
     record = attempt(lambda: open_existing(study)) if folder else None
     if record is not None:
-        plan.cells, plan.linked, known = record.cells(), record.arms(study.name), record.study(study.name)
+        plan.linked, known = record.arms(study.name), record.study(study.name)
+        plan.cells = current(record.cells(), known)
         plan.complete = identity.complete(study, known)
         attempt(lambda: None if known is None else identity.check_same(study, known))
     before = len(plan.mistakes)

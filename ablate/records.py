@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,7 +108,19 @@ class StudyRecord:
         )
 
 
+FRESH = "ablate.fresh"  # tag of a study's run: ms since 1970 at which it was last begun anew (`--fresh`)
 LEVELS = "ablate.levels"  # tag of a study's run: what an untrained encoder and the raw features reach
+
+
+def begun(study: StudyRecord | None) -> int:
+    """When a study was last begun anew; 0 where it never was."""
+    return 0 if study is None else int(study.tags.get(FRESH, 0))
+
+
+def current(cells: Iterable[CellRecord], study: StudyRecord | None) -> list[CellRecord]:
+    """The cells that count for a study: what ran before it was begun anew, here or in other studies, does not."""
+    since = begun(study)
+    return [its for its in cells if its.started >= since]
 
 
 def now() -> int:

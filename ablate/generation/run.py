@@ -9,7 +9,7 @@ from torch import nn
 
 from ablate.data.dataset import Data, load_data
 from ablate.errors import Mistake
-from ablate.records import CellRecord
+from ablate.records import CellRecord, current
 from ablate.reporting.status import find, names, record_of
 from ablate.search.identity import unpack
 from ablate.training import checkpoint
@@ -113,7 +113,7 @@ def best(folder: Path, study: str) -> CellRecord:
     sign = -1 if ((design.get("search") or {}).get("mode") or ["max"])[0] == "min" else 1
     done = [
         its
-        for its in record.cells(study, ("objective",))
+        for its in current(record.cells(study, ("objective",)), known)
         if its.status == "complete" and "objective" in its.metrics and its.tags.get("ablate.role") == "search"
     ]
     if not done:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ablate.records import LEVELS, CellRecord, StudyRecord
+from ablate.records import LEVELS, CellRecord, StudyRecord, current
 from ablate.reporting.ablation import Ablation
 from ablate.reporting.cached import Behind, keep, kept
 from ablate.reporting.cells import CellRow, recorded_rows, write_csv
@@ -85,20 +85,22 @@ def recorded(folder: Path, study: str) -> Recorded:
         record, known = find(folder, study)
     question = Question.of(unpack(known.tags["ablate.design"]))
     levels = levels_from(json.loads(known.tags.get(LEVELS, "{}")))
-    rows, behind = rows_of(record, question, folder / study)
+    rows, behind = rows_of(record, question, known, folder / study)
     ablation = None
     if question.plan is not None:
         ablation = Ablation.of(question, rows, json.loads(known.tags.get(GIVEN_UP, "[]")))
     return Recorded(question, rows, levels, ablation, known, record, behind)
 
 
-def rows_of(record: Record, question: Question, home: Path) -> tuple[list[CellRow], Mapping[str, CellRecord]]:
+def rows_of(
+    record: Record, question: Question, study: StudyRecord, home: Path
+) -> tuple[list[CellRow], Mapping[str, CellRecord]]:
     """Rows of a study and the runs behind them; the rows of a large one from its folder, where nothing has changed."""
     state = record.state()
     known = kept(home, state)
     if known is not None:
         return known, Behind(lambda: behind(known, record.cells()))
-    cells = record.cells()
+    cells = current(record.cells(), study)
     rows = recorded_rows(question, cells, record.arms(question.study, metrics=()))
     keep(home, state, rows)
     return rows, behind(rows, cells)

@@ -10,7 +10,7 @@ from rich.table import Table
 from ablate.errors import Mistake
 from ablate.lock import lives
 from ablate.positions import override, read
-from ablate.records import StudyRecord
+from ablate.records import StudyRecord, current
 from ablate.search.identity import kept_file, unpack
 from ablate.search.plan import newest
 from ablate.spool import Spool
@@ -82,7 +82,7 @@ def gather(folder: Path, study: str | None) -> list[Found]:
 
 def from_record(record: Record, its: StudyRecord, folder: Path) -> Found:
     """What the record says of a study."""
-    cells = newest(record.cells(its.name, ("objective",))).values()
+    cells = newest(current(record.cells(its.name, ("objective",)), its)).values()
     counts = Counter(cell.status for cell in cells)
     design = unpack(its.tags["ablate.design"]) if its.tags.get("ablate.design") else {}
     search = design.get("search") or {}

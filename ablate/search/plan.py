@@ -165,12 +165,12 @@ def newest(records: Iterable[CellRecord]) -> dict[str, CellRecord]:
     return found
 
 
-def latest_attempts(records: Iterable[CellRecord]) -> dict[str, int]:
-    """The highest attempt at each cell."""
-    found: dict[str, int] = {}
-    for its in records:
-        found[its.cell] = max(its.attempt, found.get(its.cell, 1))
-    return found
+def next_attempts(records: Iterable[CellRecord], since: float) -> dict[str, int]:
+    """The attempt at each cell that counts: the last one, or the next where the last began before `since`."""
+    last: dict[str, CellRecord] = {}
+    for its in sorted(records, key=lambda its: its.attempt):
+        last[its.cell] = its
+    return {key: its.attempt + (its.started < since) for key, its in last.items()}
 
 
 def final(record: CellRecord, retry_failed: bool = False) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import signal
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from rich.console import Console
 from ablate.data.dataset import Data, load_data
 from ablate.errors import Mistake
 from ablate.lock import Lock
-from ablate.records import LEVELS, now
+from ablate.records import FRESH, LEVELS, begun, current, now
 from ablate.search import cluster, identity
 from ablate.search.afford import check_first_look
 from ablate.search.designed import Designed
@@ -27,7 +28,7 @@ from ablate.search.executor import Executor
 from ablate.search.failures import DISK_FULL, full_disk
 from ablate.search.interrupts import as_interrupt, handling
 from ablate.search.known import Known
-from ablate.search.plan import Planner, latest_attempts
+from ablate.search.plan import Planner, next_attempts
 from ablate.search.progress import Board
 from ablate.search.result import Interrupted, Result, Stop
 from ablate.spool import Spool
@@ -201,7 +202,8 @@ def known_cells(study: Study, data: Data, record: Record, flags: Flags) -> Known
     """What the record has of a study; nothing counts with `--fresh`."""
     if flags.fresh:
         return Known(Planner(study, data.digest), [])
-    return Known(Planner(study, data.digest), record.cells(), record.arms(study.name), flags.retry_failed)
+    cells = current(record.cells(), record.study(study.name))
+    return Known(Planner(study, data.digest), cells, record.arms(study.name), flags.retry_failed)
 
 
 class Sweep:
@@ -277,7 +279,10 @@ class Sweep:
         if self.spool is None:
             assert self.lock is not None
             identity.keep_file(study, self.folder)
-            run = record.open_study(study.name, identity.tags(study) | provenance(), identity.digest(study))
+            tags = identity.tags(study) | provenance()
+            if self.flags.fresh:
+                tags |= {FRESH: str(now()), LEVELS: "{}", identity.GIVEN_UP: "[]"}
+            run = record.open_study(study.name, tags, identity.digest(study))
             self.lock.sign(run)
             self.spool = Spool(self.folder / "spool", f"{os.getpid()}-{self.id[:6]}")
             asked = partial(self.stop, "`ablate stop` asked for it")
@@ -292,10 +297,10 @@ class Sweep:
     def executor(self) -> Executor:
         """What runs the cells that the record lacks."""
         study, record = self.study, self.record
-        cells, arms = record.cells(), record.arms(study.name)
-        attempts = latest_attempts(its for its in cells if its.study == study.name)
-        if self.flags.fresh:
-            cells, arms, attempts = [], [], {key: attempt + 1 for key, attempt in attempts.items()}
+        cells, arms, known = record.cells(), record.arms(study.name), record.study(study.name)
+        since = math.inf if self.flags.fresh else begun(known)
+        attempts = next_attempts((its for its in cells if its.study == study.name), since)
+        cells, arms = ([], []) if self.flags.fresh else (current(cells, known), arms)
         return Executor(
             study,
             self.data,

@@ -8,7 +8,7 @@ import pytest
 from toys import toys
 
 from ablate.errors import Mistake
-from ablate.search.plan import Outcome, address, final, latest_attempts, newest, once, outcome
+from ablate.search.plan import Outcome, address, final, newest, next_attempts, once, outcome
 from ablate.signature import cell_key, signature
 from ablate.trial import Trial
 
@@ -84,10 +84,12 @@ def test_the_newest_record_of_a_cell_counts_unless_an_older_one_is_complete(toys
     assert newest([]) == {}
 
 
-def test_the_latest_attempt_at_each_cell(toys: Path) -> None:
+def test_the_attempt_that_is_made_at_each_cell(toys: Path) -> None:
     one, other = planner().searched(POINT), planner().searched(DEFAULT)
-    found = latest_attempts([recorded(one, attempt=2), recorded(one), recorded(other)])
-    assert found == {one.key: 2, other.key: 1}
+    known = [recorded(one, attempt=2, started=20), recorded(one, started=5), recorded(other, started=10)]
+    assert next_attempts(known, 0) == {one.key: 2, other.key: 1}
+    assert next_attempts(known, 15) == {one.key: 2, other.key: 2}  # the other began before the study was begun anew
+    assert next_attempts(known, math.inf) == {one.key: 3, other.key: 2}
 
 
 @pytest.mark.parametrize(

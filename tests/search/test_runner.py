@@ -10,7 +10,7 @@ import pytest
 from toys import STUDY, toys
 
 from ablate.errors import Mistake
-from ablate.records import LEVELS
+from ablate.records import LEVELS, current
 from ablate.search import cluster, runner
 from ablate.search.result import Result
 from ablate.search.runner import open_record, study_folder
@@ -54,6 +54,7 @@ def test_a_process_that_waits_for_two_workers_is_reused_unless_trials_may_be_sto
     world: World, monkeypatch: pytest.MonkeyPatch, scheduler: str
 ) -> None:
     monkeypatch.setattr(cluster, "request", lambda resources: {"CPU": 0.01})
+    monkeypatch.setattr("ablate.search.callbacks.Janitor", object)  # it asks Ray for the groups of workers
     text = STUDY.replace("  scheduler: {name: asha, grace: 3}\n", scheduler)
     world.sweep(text + "resources: {workers: 2, cpus_per_worker: 0.5}\n")
     assert [its["reuse"] for its in world.tune.calls] == [not scheduler]
@@ -190,6 +191,30 @@ def test_fresh_runs_everything_again_as_another_attempt(world: World) -> None:
     assert len(world.tune.ran) == 6 and {cell["attempt"] for cell in world.tune.ran} == {2}
     assert folders.isdisjoint(cell["folder"] for cell in world.tune.ran)
     assert sorted(it.attempt for it in world.cells()) == [1] * 6 + [2] * 6
+
+
+def test_what_is_begun_anew_does_not_go_on_with_what_was_there_before(world: World) -> None:
+    """A fresh sweep is interrupted after two cells: the next command runs the other four, whatever the record has."""
+    world.sweep(GRID)
+    world.tune.before = lambda cell: len(world.tune.ran) < 3
+    assert world.sweep(GRID, fresh=True).interrupted
+    study = world.record.study("toy")
+    assert sum(it.status == "complete" for it in current(world.cells(), study)) == 2
+    world.tune.before = lambda cell: True
+    again = world.sweep(GRID)
+    assert len(world.tune.ran) == 4 and {cell["attempt"] for cell in world.tune.ran} == {2}
+    assert len(again.found) == 6 and not again.interrupted
+    assert sorted(it.attempt for it in world.cells()) == [1] * 6 + [2] * 6
+    assert world.sweep(GRID).ran == 0
+
+
+def test_nothing_of_other_studies_is_taken_over_after_a_fresh_beginning(world: World) -> None:
+    world.sweep(GRID, "name=other")
+    world.tune.before = lambda cell: len(world.tune.ran) < 2
+    assert world.sweep(GRID, fresh=True).interrupted
+    world.tune.before = lambda cell: True
+    assert len(world.sweep(GRID).found) == 6 and len(world.tune.ran) == 5
+    assert world.sweep(GRID, "name=third").ran == 0  # who did not begin anew takes over the last that was run
 
 
 def test_a_full_disk_in_the_spool_ends_the_sweep_in_order(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
