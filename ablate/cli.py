@@ -76,7 +76,9 @@ def sweep(
     cpus: Cpus = None,
     extend: Extend = 0,
     retry_failed: Retry = False,
-    fresh: Annotated[bool, typer.Option(help="Begin anew: what ran before, here or in other studies, counts no more.")] = False,
+    fresh: Annotated[
+        bool, typer.Option(help="Begin anew: what ran before, here or elsewhere, does not count.")
+    ] = False,
 ) -> None:
     """Run a study: search, then confirm. The same study again continues it."""
     from ablate.config import load_study
