@@ -19,8 +19,8 @@ class BetaTCOptions:
     alpha: float = field(default=1.0, metadata={"ge": 0})  # of the information between code and data
     beta: float = field(default=4.0, metadata={"ge": 0})  # of the total correlation
     gamma: float = field(default=1.0, metadata={"ge": 0})  # of the KL dimension by dimension
-    gamma_steps: int = field(default=0, metadata={"ge": 0})  # of the optimiser, until gamma has its value
     estimator: Literal["mws", "mss"] = "mws"  # minibatch-weighted or -stratified sampling
+    gamma_steps: int = field(default=0, metadata={"ge": 0})  # of the optimiser, until gamma has its value
 
 
 @LOSSES("beta_tc", options=BetaTCOptions, needs=set(), bound=False, beta=False)
