@@ -11,7 +11,7 @@ from ablate.design.options import Design
 from ablate.errors import Mistake
 from ablate.positions import Document, Place
 from ablate.ranges import Range
-from ablate.registry import LOSSES, METRICS, Entry
+from ablate.registry import LOSSES, METRICS, MODELS, Entry
 from ablate.study import Search, Study
 from ablate.trial import Plain, Trial
 
@@ -146,6 +146,12 @@ def likelihoods_agree(facts: Facts) -> Broken:
                 f"loss term {name!r} reads the decoder's output as {likelihood}, {first!r} as {read[first]}; "
                 "give both the same options.likelihood",
             )
+    if facts.model and facts.model.meta.get("logvar") and read.get("recon", "gaussian") != "gaussian":
+        yield (
+            ("loss", "recon"),
+            f"model {facts.model.name!r} tells mean and log-variance of every number, which only likelihood gaussian "
+            f"reads, not {read['recon']}",
+        )
     own = own_likelihood(facts)
     if facts.model and own and read and own != read[first]:
         yield (
@@ -176,6 +182,20 @@ def one_schedule(facts: Facts) -> Broken:
                 ("loss", name, "warmup"),
                 f"loss.{name}.warmup: in model.mode scheduled the share of own outputs grows, and a KL's weight must "
                 "not grow with it; leave the warm-up out, and start from a teacher-forced run with train.init_from",
+            )
+
+
+def twice(trial: Trial) -> Iterator[str]:
+    """Terms that stand in for a KL which is trained beside them."""
+    weights = {name: term.weight for name, term in trial.loss.terms.items() if term.weight > 0}
+    latents: dict[str, str] = MODELS[trial.model.name].meta["latents"]
+    code = next((name for name, role in latents.items() if role == "static"), next(iter(latents), ""))
+    kls = [name for name in weights if name.startswith("kl_")]
+    for name, replaced in {"capacity": kls, "beta_tc": [its for its in kls if its == f"kl_{code}"]}.items():
+        if name in weights and replaced:
+            yield (
+                f"loss.{name} stands in for {' and '.join(replaced)}, and both are trained: the KL counts twice; give "
+                f"{' and '.join(replaced)} weight 0"
             )
 
 
@@ -214,11 +234,12 @@ def broken_together(base: Trial, space: dict[str, Range]) -> Broken:
 def warnings(study: Study) -> Iterator[str]:
     """What is legal but probably not meant."""
     for name, term in study.base.loss.terms.items():
-        if term.warmup is not None and term.warmup.end > study.base.train.epochs:
+        if term.warmup is not None and term.warmup.end >= study.base.train.epochs:
             yield (
-                f"loss.{name}.warmup ends at epoch {term.warmup.end:g}, after the last of {study.base.train.epochs}: "
-                "the weight never reaches its full value"
+                f"loss.{name}.warmup ends at epoch {term.warmup.end:g} of {study.base.train.epochs}: no epoch trains "
+                "with the full weight"
             )
+    yield from twice(study.base)
     options, epochs = study.base.model.options, study.base.train.epochs
     if getattr(options, "mode", None) == "scheduled" and epochs <= 9 * options.ss_step:
         yield (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 
 from ablate.positions import dotted
-from ablate.registry import METRICS, unknown
+from ablate.registry import LOSSES, METRICS, unknown
 from ablate.rules import Broken, Facts, chosen_metrics, lacking
 from ablate.signature import is_weight
 from ablate.study import Search, number_of_points
@@ -15,7 +15,7 @@ LARGEST_GRID = 100_000  # points that can be listed and looked up in the record
 
 def search_broken(facts: Facts) -> Broken:
     """Every rule of searching that the study breaks."""
-    for rule in (searching, judged, scheduled, confirmed):
+    for rule in (searching, judged, scheduled, confirmed, patient):
         yield from rule(facts)
 
 
@@ -101,7 +101,30 @@ def unfit(facts: Facts, metric: str) -> str | None:
             "ELBO improve when extra weights go to 0, so the search would find only that; "
             "select on a metric such as valid/probe_gap"
         )
+    if name == "elbo" and (missing := lacking_of_bound(facts)):
+        return (
+            f"search.metric is {metric}, and loss does not name {' and '.join(missing)}, without which the sum is no "
+            "bound; name it, with weight 0 where it is not to be trained"
+        )
     return unmeasured(facts, "search.metric", metric)
+
+
+def lacking_of_bound(facts: Facts) -> list[str]:
+    """Terms of the model's bound that the study does not name."""
+    if facts.model is None:
+        return []
+    its = [entry for entry in LOSSES if entry.meta.get("bound") and lacking("loss term", entry, facts.model) is None]
+    return [entry.name for entry in its if entry.name not in facts.terms]
+
+
+def patient(facts: Facts) -> Broken:
+    """What patience watches must be measured."""
+    train = facts.train or {}
+    if train.get("patience") is None or facts.document.get(("train", "stop_on")) is None:
+        return
+    sentence = unmeasured(facts, "train.stop_on", train["stop_on"])
+    if sentence and train["stop_on"].startswith("valid/"):
+        yield ("train", "stop_on"), sentence
 
 
 def unmeasured(facts: Facts, key: str, metric: str) -> str | None:

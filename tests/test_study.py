@@ -156,6 +156,6 @@ def test_warnings(toys: Path) -> None:
     finite = STUDY.replace("{loguniform: [0.1, 10], default: 1}", "1").replace("trials: 6", "trials: 7")
     study = load(toys, finite.replace("kl_z: {weight: 1}", "kl_z: {weight: 1, warmup: {end: 50}}"))
     assert study.warnings == (
-        "loss.kl_z.warmup ends at epoch 50, after the last of 8: the weight never reaches its full value",
+        "loss.kl_z.warmup ends at epoch 50 of 8: no epoch trains with the full weight",
         "search.trials is 7, but the space has only 6 points",
     )

@@ -1,10 +1,14 @@
 """Curvature of the decoder: dimensions of the codes should act on the data one by one."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
 
 from ablate.registry import LOSSES
 from ablate.types import Batch, Output
@@ -25,16 +29,36 @@ def hessian(model: Any, batch: Batch, out: Output, *, options: HessianOptions) -
 
     Variance over k directions v of random signs of [G(c + eps v) - 2 G(c) + G(c - eps v)] / eps^2, all latents moved
     together, then the largest over the outputs. For G(c) = c'Hc / 2 its expectation is 2 sum_(i != j) H_ij^2: 0 where
-    dimensions act apart. An autoregressive model decodes with the true frames before, as its mode says.
+    dimensions act apart. An autoregressive model decodes with the true frames before, as its mode says. Dropout rests
+    and batch normalisation uses what it has learned: masks and batches that differ between the three decodes would be
+    divided by eps^2.
     """
-    middle = decoded(model, batch, out.sample)
-    seconds = [
-        (decoded(model, batch, moved(out.sample, v, 1)) - 2 * middle + decoded(model, batch, moved(out.sample, v, -1)))
-        / options.epsilon**2
-        for v in signs(batch, out.sample, options)
-    ]
+    with steady(model):
+        middle = decoded(model, batch, out.sample)
+        seconds = [
+            (
+                decoded(model, batch, moved(out.sample, v, 1))
+                - 2 * middle
+                + decoded(model, batch, moved(out.sample, v, -1))
+            )
+            / options.epsilon**2
+            for v in signs(batch, out.sample, options)
+        ]
     variance = torch.stack(seconds).var(dim=0).flatten(1)  # (B, T * frame)
     return variance.amax(dim=1) if options.reduce == "max" else variance.mean(dim=1)
+
+
+@contextlib.contextmanager
+def steady(model: Any) -> Iterator[None]:
+    """Dropout and batch normalisation as in evaluation while the block runs; all else stays as it is."""
+    changed = [its for its in model.modules() if isinstance(its, _DropoutNd | _BatchNorm) and its.training]
+    for its in changed:
+        its.training = False
+    try:
+        yield
+    finally:
+        for its in changed:
+            its.training = True
 
 
 def signs(batch: Batch, sample: dict[str, Tensor], options: HessianOptions) -> list[dict[str, Tensor]]:

@@ -18,7 +18,9 @@ def no_joints(data: Data) -> str | None:
     return None if data.joints else "needs positions of joints, as h36m has them in representation xyz or kpts13"
 
 
-@METRICS("mpjpe", options=NoOptions, needs={"decoder"}, keys=("mpjpe",), named=True, undefined=no_joints)
+@METRICS(
+    "mpjpe", options=NoOptions, needs={"decoder"}, keys=("mpjpe",), lower=("mpjpe",), named=True, undefined=no_joints
+)
 def mpjpe(view: View, *, options: NoOptions) -> dict[str, float]:
     """Mean per-joint position error of the reconstruction in mm, over all windows, frames and joints.
 

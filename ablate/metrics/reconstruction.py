@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ablate.metrics.evaluate import View
 
 
-@METRICS("reconstruction", options=NoOptions, needs={"decoder"}, keys=("r2", "mse_per_frame"))
+@METRICS("reconstruction", options=NoOptions, needs={"decoder"}, keys=("r2", "mse_per_frame"), lower=("mse_per_frame",))
 def reconstruction(view: View, *, options: NoOptions) -> dict[str, float]:
     """R² of the reconstruction against the mean training frame, and its squared error per frame.
 

@@ -25,6 +25,7 @@ def unheard(data: Data) -> str | None:
     options=NoOptions,
     needs={"decoder"},
     keys=("si_sdr", "si_sdr_median", "si_sdr_notch"),
+    lower=("si_sdr_notch",),
     named=True,
     undefined=unheard,
 )

@@ -62,6 +62,7 @@ class FHVAEOptions:
     decoder=True,
     segments=True,
     sequences=True,
+    logvar=True,
 )
 class FHVAE(nn.Module):
     """Factorized hierarchical variational autoencoder (Hsu et al. 2017, arXiv 1709.07902).

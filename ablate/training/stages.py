@@ -21,7 +21,8 @@ def begin_stage(model: Any, optimiser: torch.optim.Optimizer, progress: Progress
     epoch = progress.epoch
     if epoch and own_share(model, epoch) != own_share(model, epoch - 1):
         optimiser.state.clear()
-        progress.best, progress.best_epoch, progress.stop_best, progress.stale = None, 0, None, 0
+        progress.best, progress.best_epoch = None, 0
+        progress.stop_best, progress.stop_epoch, progress.stale = None, 0, 0
 
 
 def patient(model: Any, epoch: int) -> bool:

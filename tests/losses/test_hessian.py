@@ -60,3 +60,28 @@ def test_the_gradient_reaches_the_decoder():
     h = H.clone().requires_grad_()
     values(h, 500, HessianOptions()).mean().backward()
     assert h.grad is not None and h.grad.diagonal().abs().max() < 1e-9 and h.grad[0, 1].abs() > 0.1
+
+
+class Dropping(Quadratic):
+    """The same behind dropout and batch normalisation."""
+
+    def __init__(self, h: Tensor):
+        super().__init__(h)
+        self.dropout, self.norm = nn.Dropout(0.5), nn.BatchNorm1d(2, dtype=torch.float64)
+
+    def decode(self, sample: dict[str, Tensor]) -> Tensor:
+        return self.dropout(self.norm(super().decode(sample)[:, 0])).unsqueeze(1)
+
+
+def test_dropout_and_batches_are_no_curvature():
+    model = Dropping(H)
+    batch = Batch(torch.zeros(40, 1, 2).double(), torch.arange(40), 9, Draws(0, (0,), 40, slice(0, 40)))
+    generator = torch.Generator().manual_seed(1)
+    sample = {"f": torch.randn(40, 2, generator=generator, dtype=torch.float64)}
+    sample["z"] = torch.randn(40, 1, 1, generator=generator, dtype=torch.float64)
+    out, options = Output({}, {}, sample, None), HessianOptions(epsilon=1e-3)
+    trained = hessian(model.train(), batch, out, options=options)
+    assert model.training and model.dropout.training and model.norm.training
+    assert model.norm.num_batches_tracked == 0  # perturbed codes leave no trace
+    assert torch.allclose(trained, hessian(model.eval(), batch, out, options=options))
+    assert torch.allclose(trained, values(H, 40, HessianOptions(epsilon=1e-3)), rtol=1e-3)

@@ -38,6 +38,34 @@ def test_an_epoch_without_the_metric_changes_no_best() -> None:
     assert found[-1].best_epoch == 3
 
 
+def warm(end: float, **train: Any) -> Any:
+    """A cell whose KL of z grows until that many epochs are over."""
+    return trial(BOUND | {"kl_z": {"weight": 1, "warmup": {"end": end}}}, **train)
+
+
+def test_an_epoch_whose_weights_were_growing_is_never_preferred() -> None:
+    """Epochs 1 and 2 begin before the weight is 1: each gives way to the next, and the second to the third."""
+    gaps = [{"valid/gap": value} for value in (9.0, 8.0, 1.0, 0.5, 2.0)]
+    found = history(warm(2, select="valid/gap"), gaps)
+    assert [(its.best, its.best_epoch) for its in found] == [(9, 1), (8, 2), (1, 3), (1, 3), (2, 5)]
+    found = history(warm(1.5, select="valid/gap"), gaps)
+    assert [its.best_epoch for its in found] == [1, 2, 3, 3, 5]
+    assert [its.best_epoch for its in history(warm(9, select="valid/gap"), gaps)] == [1, 2, 3, 4, 5]
+    assert [its.best_epoch for its in history(trial(select="valid/gap"), gaps)] == [1, 1, 1, 1, 1]
+    gaps[1:3] = [{}, {}]  # measured every few epochs
+    assert [its.best_epoch for its in history(warm(2, select="valid/gap"), gaps)] == [1, 1, 1, 4, 5]
+
+
+def test_the_bound_is_measured_at_full_weights_in_every_epoch() -> None:
+    assert [its.best_epoch for its in history(warm(3), elbos(5, 4, 3, 2))] == [1, 1, 1, 1]
+
+
+def test_patience_forgets_what_it_saw_while_weights_were_growing() -> None:
+    config = warm(2, select="valid/elbo", stop_on="valid/eer_f", patience=2, epochs=9)
+    found = history(config, elbos(0.1, 0.2, 0.9, 0.8, 0.85, 0.9))
+    assert [its.stale for its in found] == [0, 0, 0, 0, 1, 2] and found[-1].stop_best == 0.8
+
+
 def test_patience_counts_epochs_without_a_better_bound() -> None:
     config = trial(epochs=20, patience=2)
     found = history(config, elbos(1, 3, 2, 3, 4, 3, 2))
@@ -61,7 +89,8 @@ def test_patience_watches_what_it_is_told_to_in_its_own_direction() -> None:
     ("metric", "mode"),
     [(f"valid/{name}", "max") for name in ("elbo", "probe_gap", "r2", "swap_accuracy", "mig")]
     + [(f"valid/{name}", "min") for name in ("recon", "kl_f", "kl_z", "scc", "cyclic", "mi", "total")]
-    + [("valid/eer_f", "min"), ("valid/mse_per_frame", "min")],
+    + [(f"valid/{name}", "min") for name in ("eer_f", "eer_z", "mse_per_frame", "mpjpe", "si_sdr_notch", "clamped")]
+    + [(f"valid/{name}", "max") for name in ("si_sdr", "si_sdr_median", "swap_nearest_at")],
 )
 def test_direction_of_a_metric(metric: str, mode: str) -> None:
     assert direction(metric) == mode
