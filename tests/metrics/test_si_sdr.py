@@ -67,8 +67,32 @@ def test_reconstructions_from_perfect_to_wrong() -> None:
     assert perfect["si_sdr"] > 90  # of float32 features
     assert louder["si_sdr"] > 75  # of 16 bits, of which the recording beside a louder sound has fewer
     assert late["si_sdr"] < 10 and late.keys() == {"si_sdr", "si_sdr_median", "si_sdr_notch"}
-    assert measured(data, -1.0, batch_size=3) == pytest.approx(late)
     assert len(codes(Says(1.0), data.test).item) > 5  # several windows to an utterance
+
+
+class OfSegments(Says):
+    """The same, built for segments of ten frames."""
+
+    length = 10
+
+
+def test_an_utterance_is_one_sequence_but_to_models_of_segments() -> None:
+    """The frames five earlier: of the whole utterance, or, ten times as often cut, of each window."""
+    data = vowels("power", taper="sine", window=10)
+    seen: list[tuple[int, ...]] = []
+
+    class Sees(Says):
+        def decode(self, sample: dict[str, Tensor]) -> Tensor:
+            seen.append(tuple(sample["z"].shape[:2]))
+            return super().decode(sample)
+
+    asked = {"si_sdr": NoOptions()}
+    whole = evaluate(Sees(-1.0), data, "test", asked)
+    windows = np.bincount(data.test.sequence)
+    assert seen == [(1, 10 * count) for count in windows]
+    parts = evaluate(OfSegments(-1.0), data, "test", asked)
+    assert parts["si_sdr"] != pytest.approx(whole["si_sdr"], abs=0.01)
+    assert evaluate(OfSegments(-1.0), data, "test", asked, batch_size=3) == pytest.approx(parts)
 
 
 def test_utterances_count_alike() -> None:
@@ -76,7 +100,7 @@ def test_utterances_count_alike() -> None:
     data = vowels("logmag", window=10)
     found = []
     for row, item in enumerate(data.test.items):
-        x = data.test.x(np.flatnonzero(data.test.sequence == row)).roll(5, dims=1).flatten(0, 1)
+        x = data.test.x(np.flatnonzero(data.test.sequence == row)).flatten(0, 1).roll(5, dims=0)
         pair = data.rephased(x.numpy(), item)
         assert pair is not None and pair[0].shape == pair[1].shape
         found.append(ratio(*written(*pair)))
