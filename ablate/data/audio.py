@@ -76,6 +76,15 @@ def transform(samples: np.ndarray, rate: int, options: AudioOptions) -> np.ndarr
     return np.fft.rfft(frames * _taper(options.taper, window), options.n_fft)
 
 
+def frame_peaks(samples: np.ndarray, rate: int, options: AudioOptions) -> np.ndarray:
+    """Largest absolute sample of every frame, (S,) -> (L,)."""
+    window, hop = options.samples(rate)
+    if len(samples) < window:
+        return np.zeros(0)
+    peaks: np.ndarray = sliding_window_view(np.abs(samples), window)[::hop].max(axis=1)
+    return peaks
+
+
 def rephased(
     features: np.ndarray, samples: np.ndarray, rate: int, options: AudioOptions
 ) -> tuple[np.ndarray, np.ndarray] | None:

@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from ablate.data.audio import AudioOptions, rephased, resynthesise, spectra
+from ablate.data.audio import AudioOptions, frame_peaks, rephased, resynthesise, spectra
 from ablate.data.items import BadItem, FactorKind, Item, Scale, Sequence, natural
 from ablate.data.recordings import read_audio, read_rate
 from ablate.data.splits import SplitOptions, check_name
@@ -42,7 +42,8 @@ class AudioFolderOptions(AudioOptions, SplitOptions, WindowOptions):
     resample: bool = False  # convert other rates to sample_rate instead of refusing them
     channel: int | None = field(default=None, metadata={"ge": 0})  # of files with several
     trim_db: float | None = field(default=None, metadata={"gt": 0})  # ends this far below the loudest part are cut off
-    normalise: Literal["none", "peak"] = "none"  # peak: every recording is divided by its largest absolute sample
+    normalise: Literal["none", "file", "chunk"] = "none"  # file: every recording is divided by its largest absolute
+    # sample; chunk: so is every window that is read, and a recording as a whole where it is one sequence
 
     def __post_init__(self) -> None:
         SplitOptions.__post_init__(self)
@@ -50,6 +51,10 @@ class AudioFolderOptions(AudioOptions, SplitOptions, WindowOptions):
             raise ValueError("audio_folder takes its factors from one of pattern and factors_csv: give one of them")
         if self.resample and self.sample_rate is None:
             raise ValueError("resample needs sample_rate, the rate to convert to")
+        if self.normalise == "chunk" and self.features != "power":
+            raise ValueError(
+                f"normalise: chunk is defined for features: power, here they are {self.features}; use normalise: file"
+            )
         if both := set(self.static) & set(self.clip):
             raise ValueError(f"{', '.join(sorted(both))} is named in static and in clip")
 
@@ -160,8 +165,10 @@ class AudioFolder:
 
     def load(self, item: Item) -> Sequence:
         """Features of one recording and its factors; raises BadItem or Dropped."""
-        features = spectra(self.recording(item), self.rate[0], self.options)
-        return Sequence(features, {name: item.labels.get(name) or None for name in self.factors})
+        samples, rate = self.recording(item), self.rate[0]
+        factors: dict[str, str | int | np.ndarray | None] = {name: item.labels.get(name) or None for name in self.factors}
+        peaks = frame_peaks(samples, rate, self.options) if self.options.normalise == "chunk" else None
+        return Sequence(spectra(samples, rate, self.options), factors, peaks=peaks)
 
     def recording(self, item: Item) -> np.ndarray:
         """Samples of one recording, (S,), at the rate of all; raises BadItem or Dropped."""
@@ -173,7 +180,7 @@ class AudioFolder:
         samples = samples if rate == wanted else _resample(samples, rate, wanted)
         if self.options.trim_db is not None:
             samples = _trimmed(samples, self.options.trim_db)
-        peak = np.abs(samples).max(initial=0) if self.options.normalise == "peak" else 0
+        peak = np.abs(samples).max(initial=0) if self.options.normalise != "none" else 0
         return samples / peak if peak > 0 else samples
 
     def rephased(self, features: np.ndarray, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:

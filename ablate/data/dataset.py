@@ -87,6 +87,7 @@ class Split:
     first: np.ndarray = field(repr=False)  # (n,) first frame of each window in the store
     views: dict[str, np.ndarray] = field(repr=False)  # `x` and frame factors: (N - T + 1, T, ...) overlapping windows
     scaling: Scaling = field(repr=False)
+    peaks: np.ndarray | None = field(default=None, repr=False)  # (n,) by whose square a window is divided; None: by none
 
     @property
     def n(self) -> int:
@@ -100,7 +101,15 @@ class Split:
 
     def x(self, rows: Any) -> torch.Tensor:
         """Normalised windows, (B, T, *frame) float32, contiguous and the caller's own. `rows` is (B,) or a slice."""
-        return self.scaling.apply(self.raw(rows))
+        x = self.scaling.apply(self.raw(rows))
+        if self.peaks is None:
+            return x
+        squares = torch.from_numpy(np.atleast_1d(self.peaks[rows]) ** 2)
+        return x.div_(squares.reshape(-1, *[1] * (x.ndim - 1)))
+
+    def whole(self, rows: Any) -> torch.Tensor:
+        """Adjoining windows as one sequence, (1, B T, *frame) float32: at the level of their recording, not their own."""
+        return self.scaling.apply(self.raw(rows)).flatten(0, 1).unsqueeze(0)
 
     def raw(self, rows: Any) -> np.ndarray:
         """Windows as they are stored, (B, T, *frame): one copy from the mapped file."""
@@ -145,6 +154,10 @@ class Data:
         """Mean of the normalised training frames, (*frame) float32; zero for standardised features."""
         if self.scaling.kind == "standard":
             return torch.zeros(self.frame)
+        if self.train.peaks is not None:  # every window has a scale of its own
+            batches = np.array_split(np.arange(self.train.n), -(-self.train.n // 256))
+            sums = sum(self.train.x(rows).sum(dim=(0, 1), dtype=torch.float64) for rows in batches)
+            return (torch.as_tensor(sums) / (self.train.n * self.train.window)).to(torch.float32)
         total = sum(frames.sum(axis=0, dtype=np.float64) for frames in self.train_frames)
         mean = np.asarray(total) / sum(map(len, self.train_frames))
         return torch.from_numpy((mean * 2 / 255 - 1 if self.scaling.kind == "pictures" else mean).astype(np.float32))
@@ -259,7 +272,16 @@ def _split(
             kinds[kind][factor] = np.asarray(entry.items[f"factor:{factor}"])[rows].astype(np.int64)
     ids, groups = [stored[row].id for row in rows], [stored[row].group for row in rows]
     first = offsets[rows][sequence] + starts
-    return Split(ids, groups, sequence, starts, options.window, **kinds, first=first, views=views, scaling=scaling)
+    cuts: dict[str, Any] = {"first": first, "views": views, "scaling": scaling, "peaks": _peaks(entry, first, options)}
+    return Split(ids, groups, sequence, starts, options.window, **kinds, **cuts)
+
+
+def _peaks(entry: store.Entry, first: np.ndarray, options: Any) -> np.ndarray | None:
+    """Largest sample of every window, (n,) float32, 1 where all are zero; None where windows are left as they are."""
+    if entry.peaks is None:
+        return None
+    peaks: np.ndarray = windows_of(entry.peaks, options.window)[first].max(axis=1)
+    return np.where(peaks > 0, peaks, np.float32(1))
 
 
 def windows_of(frames: np.ndarray, window: int) -> np.ndarray:

@@ -45,6 +45,8 @@ class Sequence:
         str, str | int | np.ndarray | None
     ]  # per factor: a label, or (L,) for kind `frame`; -1, None: unknown
     warnings: tuple[str, ...] = ()
+    peaks: np.ndarray | None = None  # (L,) largest absolute sample of each frame, for power spectra whose windows are
+    # divided by the square of their own peak when they are read
 
 
 class Dataset(Protocol):

@@ -92,7 +92,8 @@ def _collect(
         elif isinstance(result, Dropped):
             dropped[str(result)] += 1
         else:
-            writer.append(result.x, {name: np.asarray(result.factors[name]) for name in frame_factors})
+            frames = {name: np.asarray(result.factors[name]) for name in frame_factors}
+            writer.append(result.x, frames, result.peaks)
             kept.append(row)
             warnings += [f"{items[row].id}: {text}" for text in result.warnings]
             for name in clip_factors:

@@ -25,6 +25,7 @@ from ablate.errors import Mistake
 FORMAT = 1  # raise it whenever the stored bytes of any dataset change for the same key
 WHOLE = 64 << 20  # files up to this size are checksummed whole, larger ones at both ends
 END = 1 << 20
+PEAKS = "|peak|"  # a column of frames.arrow that no factor can be named like
 
 
 def root() -> Path:
@@ -38,6 +39,7 @@ class Entry:
 
     x: np.ndarray  # (N, *frame) float32 or uint8: all frames of all items, one item after another
     frames: dict[str, np.ndarray]  # factors of kind `frame`: (N,) int32, -1 = no label
+    peaks: np.ndarray | None  # (N,) float32: largest absolute sample of each frame, where windows are divided by theirs
     items: dict[str, Any]  # columns of items.arrow: lists of str, arrays of numbers
     meta: dict[str, Any]
 
@@ -72,7 +74,8 @@ def map_entry(folder: Path) -> Entry:
             items[name] = column.values.to_numpy(zero_copy_only=True).reshape(len(column), -1)
         else:
             items[name] = column.to_pylist() if pa.types.is_string(column.type) else column.to_numpy()
-    return Entry(x, {name: column.to_numpy() for name, column in columns.items()}, items, meta)
+    frames = {name: column.to_numpy() for name, column in columns.items()}
+    return Entry(x, frames, frames.pop(PEAKS, None), items, meta)
 
 
 class Writer:
@@ -93,8 +96,8 @@ class Writer:
         with contextlib.suppress(OSError):  # a full disk has been told already
             self._raw.close()
 
-    def append(self, x: np.ndarray, frames: dict[str, np.ndarray]) -> None:
-        """One item: x (L, *frame) and its frame labels, (L,) each."""
+    def append(self, x: np.ndarray, frames: dict[str, np.ndarray], peaks: np.ndarray | None = None) -> None:
+        """One item: x (L, *frame), its frame labels, (L,) each, and the peaks of its frames, (L,)."""
         if self.frame is None:
             self.frame, self.dtype = x.shape[1:], x.dtype
         if (x.shape[1:], x.dtype) != (self.frame, self.dtype):
@@ -106,6 +109,8 @@ class Writer:
             if labels.shape != x.shape[:1]:
                 raise ValueError(f"{name}: labels of shape {labels.shape} for {len(x)} frames")
             self._frames.setdefault(name, []).append(labels.astype(np.int32))
+        if peaks is not None:
+            self._frames.setdefault(PEAKS, []).append(peaks.astype(np.float32))
         self.lengths.append(len(x))
 
     def finish(self, items: dict[str, Any], meta: dict[str, Any]) -> None:

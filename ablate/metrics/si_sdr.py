@@ -56,16 +56,12 @@ def si_sdr(view: View, *, options: NoOptions) -> dict[str, float]:
 
 def spoken(view: View, rows: np.ndarray) -> np.ndarray:
     """Reconstructed frames (L, D) of an utterance whose windows these are, in normalised units."""
+    whole = view.split.whole(rows)  # (1, L, D)
+    parts = [whole]
     if hasattr(view.model, "length"):  # built for segments
-        parts = [view.reconstruct(some, view.split.x(some)) for some in np.array_split(rows, pieces(view, rows))]
-        return np.concatenate(parts).reshape(-1, *view.data.frame)
-    whole = view.split.x(rows).flatten(0, 1).unsqueeze(0)  # (1, L, D)
-    return reconstruct(view.model, encode(view.model, whole, view.device), whole, view.likelihood)[0]
-
-
-def pieces(view: View, rows: np.ndarray) -> int:
-    """Into how many batches the windows of an utterance go."""
-    return -(-len(rows) // view.batch_size)
+        parts = list(whole.unflatten(1, (len(rows), -1))[0].split(view.batch_size))
+    heard = [reconstruct(view.model, encode(view.model, x, view.device), x, view.likelihood) for x in parts]
+    return np.concatenate([x_hat.reshape(-1, *x_hat.shape[2:]) for x_hat in heard])
 
 
 def written(x: np.ndarray, x_hat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from ablate.data.audio import spectra
 from ablate.data.audio_folder import AudioFolder, AudioFolderOptions, compile_pattern
 from ablate.data.dataset import load_data
 from ablate.errors import Mistake
@@ -230,7 +231,7 @@ def test_recordings_divided_by_their_peak(tmp_path: Path) -> None:
     for speaker, gain in zip("abcdef", rng.uniform(0.05, 0.9, 6), strict=True):
         soundfile.write(tmp_path / f"{speaker}_0.wav", gain * tone, 8000, subtype="DOUBLE")
     options = AudioFolderOptions(root=str(tmp_path), pattern="{speaker}_{take}.wav", features="power", n_fft=256,
-                                 window=5, valid_share=0.5, test_share=0.2, normalise="peak")  # fmt: skip
+                                 window=5, valid_share=0.5, test_share=0.2, normalise="file")  # fmt: skip
     data = load_data(("audio_folder", options), workers=1)
     frames = [np.asarray(its) for its in data.train_frames]
     np.testing.assert_allclose(frames[0], frames[-1], rtol=1e-3, atol=1e-6)
@@ -239,6 +240,33 @@ def test_recordings_divided_by_their_peak(tmp_path: Path) -> None:
     np.testing.assert_allclose(pair[1], pair[0], atol=1e-5)
     as_they_are = load_data(("audio_folder", replace(options, normalise="none")), workers=1)
     assert as_they_are.train_frames[0].max() < 0.95 * frames[0].max()
+
+
+def test_chunks_divided_by_their_peak(tmp_path: Path) -> None:
+    """Windows are those of samples with a peak of 1 in every window; whole recordings keep their own level."""
+    rng = np.random.default_rng(0)
+    sounds = rng.normal(size=(6, 6000)) * np.geomspace(1e-3, 0.2, 6000)
+    sounds[:, :1600] = 0
+    for speaker, sound in zip("abcdef", sounds, strict=True):
+        soundfile.write(tmp_path / f"{speaker}_0.wav", sound, 8000, subtype="DOUBLE")
+    options = AudioFolderOptions(root=str(tmp_path), pattern="{speaker}_{take}.wav", features="power", n_fft=256,
+                                 window=4, shift=3, valid_share=0.5, test_share=0.2, normalise="chunk")  # fmt: skip
+    data = load_data(("audio_folder", options), workers=1)
+    split, (window, hop) = data.train, options.samples(8000)
+    read = split.x(slice(None)).numpy()
+    assert not read[split.starts == 0].any()  # silence: no division by zero
+    for row in (3, 5, split.n - 1):
+        sound = sounds["abcdef".index(split.items[split.sequence[row]][0])]
+        cut = sound[hop * split.starts[row] :][: 3 * hop + window]
+        expected = spectra(cut / np.abs(cut).max(), 8000, options)
+        np.testing.assert_allclose(read[row], expected, rtol=1e-4, atol=1e-7)
+        np.testing.assert_array_equal(split.x([row])[0], read[row])
+    rows = np.flatnonzero(data.test.sequence == 0)
+    by_file = load_data(("audio_folder", replace(options, normalise="file")), workers=1).test.x(rows)
+    np.testing.assert_array_equal(data.test.whole(rows)[0], by_file.flatten(0, 1))
+    np.testing.assert_allclose(data.mean_frame(), read.reshape(-1, 129).mean(axis=0), rtol=1e-4)
+    with pytest.raises(ValueError, match="chunk is defined for features: power"):
+        replace(options, features="logmag")
 
 
 def test_quiet_ends_are_cut_before_anything_else(tmp_path: Path) -> None:
@@ -250,7 +278,7 @@ def test_quiet_ends_are_cut_before_anything_else(tmp_path: Path) -> None:
     for speaker in "abcdef":
         soundfile.write(tmp_path / f"{speaker}_0.wav", sound, 8000, subtype="DOUBLE")
     options = AudioFolderOptions(root=str(tmp_path), pattern="{speaker}_{take}.wav", features="power", n_fft=256,
-                                 window=5, valid_share=0.5, test_share=0.2, normalise="peak", trim_db=30)  # fmt: skip
+                                 window=5, valid_share=0.5, test_share=0.2, normalise="file", trim_db=30)  # fmt: skip
     its = AudioFolder(options)
     kept = its.recording(its.items()[0])
     assert abs(len(kept) - 20000) < 2 * 2048 and np.abs(kept).max() == 1
