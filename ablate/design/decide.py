@@ -40,7 +40,7 @@ def decide_all(plan: Plan, found: Sequence[Estimate], fit: Fit | None, course: C
         return marked(plan, found)
     family = [one for one in found if one.contrast.claim]
     bases = [basis(plan, one, fit) for one in family]
-    equal = [equivalence(plan, its) for its in bases]
+    equal = [None if unchanged(one) else equivalence(plan, its) for one, its in zip(family, bases, strict=True)]
     p_holm = dict(zip((one.contrast.name for one in family), holm([its.p for its in bases]), strict=True))
     eq_holm = holm([its.p if its and base.enough else 1.0 for its, base in zip(equal, bases, strict=True)])
     made = {}
@@ -69,13 +69,18 @@ def basis(plan: Plan, one: Estimate, fit: Fit | None) -> Basis:
         term = fit[one.contrast.name] if fit else None
         if fit is None or term is None or term.p is None:
             return Basis(term.effect if term else None, None, 0, 1.0, False)
-        enough = fit.blocks >= MIN_PAIRS
+        enough = one.pairs >= MIN_PAIRS
         return Basis(term.effect, term.se, fit.df, term.p if enough else 1.0, enough)
     if one.effect is None:
         return Basis(None, None, 0, 1.0, False)
     its = one.effect
     test = plan.test if plan.test in ("t", "wilcoxon") else "sign_flip"
     return Basis(its.mean, its.se, its.df, its.p(test), its.n >= MIN_PAIRS)
+
+
+def unchanged(one: Estimate) -> bool:
+    """Whether both sides are equal bit for bit on every seed: a mistake of the design, no evidence of equivalence."""
+    return one.effect is not None and one.effect.n > 1 and one.effect.unchanged
 
 
 def equivalence(plan: Plan, its: Basis) -> Equivalence | None:
@@ -96,10 +101,10 @@ def judged(
     beside: tuple[str, str] = ("", ""),
 ) -> Decided:
     """The verdict on a contrast; `beside` are notes on the estimate and on a claimed difference."""
-    cells = "both" if len(one.contrast.weights) == 2 else "all its cells"
+    cells = "" if plan.test == "ols" else "both" if len(one.contrast.weights) == 2 else "all its cells"
     noted = notes(one.effect, len(one.seeds), one.arm.account, one.reference.account, one.settled, cells)
     gain = None if its.mean is None else plan.design.sign * its.mean
-    evidence = Evidence(one.pairs, len(one.seeds), gain, differs, equivalent, its.enough)
+    evidence = Evidence(one.pairs, len(one.seeds), gain, differs, equivalent, its.enough, one.settled)
     found = ruled(evidence, one.arm.account, one.reference.account, noted)
     general, of_claim = beside
     extra = [general] * bool(general) + [of_claim] * (bool(of_claim) and found.word in (BETTER, WORSE))
@@ -107,8 +112,8 @@ def judged(
 
 
 def uniform(plan: Plan, one: Estimate, fit: Fit | None) -> tuple[str, str]:
-    """Notes of a factorial: cells that are missing in its fit, and a claim that not every seed bears out."""
-    if fit is None:
+    """Notes of a factorial that its fit decides: cells that it lacks, and a claim that not every seed bears out."""
+    if fit is None or plan.test != "ols":
         return "", ""
     cells = plan.runs
     general = f"least squares on {fit.n} of {cells} cells" if fit.n < cells else ""
@@ -116,7 +121,7 @@ def uniform(plan: Plan, one: Estimate, fit: Fit | None) -> tuple[str, str]:
         general = "cannot be estimated from the cells that finished"
     its = one.effect
     seeds_agree = its is not None and its.lo is not None and its.hi is not None and (its.lo > 0 or its.hi < 0)
-    return general, "" if seeds_agree or plan.test != "ols" else "not uniform over seeds"
+    return general, "" if seeds_agree else "not uniform over seeds"
 
 
 def stopped(plan: Plan, one: Estimate, its: Basis, at: Standing, how: Decided) -> Decided:

@@ -92,10 +92,13 @@ def reach(plan: Plan, pilot: Pilot | None = None) -> Reach | None:
         return None
     squares = max(its.sum_of_squares for its in plan.contrasts if its.claim)
     level = design.alpha / plan.m
-    df = plan.runs - n - plan.m if plan.test == "ols" else n - 1  # the least-squares fit pools its error over cells
+    cells = plan.runs // n
+
+    def df(n: int) -> int:  # the least-squares fit pools its error over cells
+        return (cells - 1) * n - plan.m if plan.test == "ols" else n - 1
 
     def detected(rho: float, sigma: float = 1.0) -> float:
-        return contrast_sd(rho, squares, sigma) / math.sqrt(n) * detectable(df, level, design.power)
+        return contrast_sd(rho, squares, sigma) / math.sqrt(n) * detectable(df(n), level, design.power)
 
     in_seed_sd = {rho: detected(rho) for rho in RHOS}
     if pilot is None:
@@ -103,14 +106,14 @@ def reach(plan: Plan, pilot: Pilot | None = None) -> Reach | None:
     found = detected(pilot.rho, pilot.sigma)
     if design.margin is None:
         return Reach(n, in_seed_sd, found)
-    sd = contrast_sd(pilot.rho, squares, pilot.sigma)
+    sd, looks = contrast_sd(pilot.rho, squares, pilot.sigma), max(1, len(plan.looks))  # alpha is shared by the looks
     return Reach(
         n,
         in_seed_sd,
         found,
-        tost_power(design.margin, sd, n, design.alpha),
-        seeds_for_equivalence(design.margin, sd, design.alpha, design.power),
-        seeds_for_equivalence(design.margin, sd, level, design.power),
+        tost_power(design.margin, sd, n, design.alpha / looks, df=df(n)),
+        seeds_for_equivalence(design.margin, sd, design.alpha / looks, design.power, df=df),
+        seeds_for_equivalence(design.margin, sd, level / looks, design.power, df=df),
     )
 
 

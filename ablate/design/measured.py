@@ -1,6 +1,7 @@
 """From the runs of a study to its contrasts: values by arm and seed, the two sides of a contrast, their difference."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -164,15 +165,19 @@ def common(one: Mapping[int, float], other: Mapping[int, float]) -> tuple[list[f
 
 
 def identical_arms(plan: Plan, runs: Runs) -> list[str]:
-    """A sentence per arm whose values on two or more seeds are bit for bit those of an arm before it."""
-    first: dict[tuple[tuple[int, float], ...], str] = {}
+    """A sentence per arm whose values on two or more common seeds are all bit for bit those of an arm before it."""
+    holders: dict[tuple[int, float], list[str]] = {}  # (seed, value) -> the arms before that have it
     sentences = []
     for name in (its.name for its in plan.arms):
-        values = tuple(sorted(runs.values[name].items()))
-        other = first.setdefault(values, name)
-        if other != name and len(values) > 1:
+        values = runs.values[name]
+        shared = Counter(other for place in values.items() for other in holders.get(place, ()))
+        same = [its for its, count in shared.items() if 1 < count == len(values.keys() & runs.values[its].keys())]
+        if same:
             sentences.append(
-                f"arm {name!r} has the same {plan.design.metric} as {other!r} on every seed, bit for bit: "
+                f"arm {name!r} has the same {plan.design.metric} as {same[0]!r} on every seed, bit for bit: "
                 "it changes nothing"
             )
+        else:
+            for place in values.items():
+                holders.setdefault(place, []).append(name)
     return sentences

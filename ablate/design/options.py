@@ -117,6 +117,11 @@ class Design:
         split, _, name = self.metric.partition("/")
         if split not in ("test", "valid") or not name:
             return f"metric must be test/<name> or valid/<name>, not {self.metric!r}"
+        if self.margin is not None and self.transform != "none":
+            return (
+                f"margin is in units of the metric, and transform {self.transform} puts effects on another scale; "
+                "leave one of the two out"
+            )
         return None if self.components else "components is empty; name what is switched on and off"
 
     @property

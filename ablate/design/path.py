@@ -70,7 +70,7 @@ def walk(
             missing += [(on, seed) for seed in seeds for on in candidates.values() if seed not in values.get(on, {})]
         if missing:
             return Walk(shared(steps, False), tuple(missing), tuple(asked))
-        best = max(candidates, key=lambda name: standing(values[candidates[name]], seeds, sign))
+        best = best_of({name: values[on] for name, on in candidates.items()}, seeds, sign)
         pairs = complete_pairs(values[candidates[best]], values[at])
         if not pairs:
             why = f"no seed on which {best} and the configuration before it both finished"
@@ -82,10 +82,21 @@ def walk(
     return Walk(shared(steps, not missing), tuple(missing), tuple(asked))
 
 
-def standing(values: Values, seeds: Sequence[int], sign: int) -> tuple[int, float]:
-    """What a flip is chosen by: fewer failed seeds first, then the mean of the others."""
-    finished = [value for seed in seeds if (value := values.get(seed)) is not None]
-    return len(finished), round(sign * sum(finished) / len(finished), 12) if finished else 0.0
+def best_of(flips: Mapping[str, Values], seeds: Sequence[int], sign: int) -> str:
+    """The flip with the fewest failed seeds; of several, the best mean on the seeds that they all finished.
+
+    Without such a seed each counts on its own. Ties go to the one listed first.
+    """
+    finished = {name: [seed for seed in seeds if its.get(seed) is not None] for name, its in flips.items()}
+    most = max(map(len, finished.values()))
+    able = {name: mine for name, mine in finished.items() if len(mine) == most}
+    common = set(seeds).intersection(*able.values())
+
+    def mean(name: str) -> float:
+        found = [its for seed in able[name] if (seed in common or not common) and (its := flips[name][seed]) is not None]
+        return round(sign * sum(found) / len(found), 12) if found else 0.0
+
+    return max(able, key=mean)
 
 
 def raced(
@@ -102,7 +113,7 @@ def raced(
         if open_:
             return ahead, open_
         seen = {name: {s: values[candidates[name]][s] for s in seeds[:count]} for name in ahead}
-        best = max(ahead, key=lambda name: standing(seen[name], seeds[:count], sign))
+        best = best_of({name: seen[name] for name in ahead}, seeds[:count], sign)
         ahead = [
             name for name in ahead if name == best or behind(seen[best], seen[name], sign) >= RACE / len(candidates)
         ]
@@ -119,9 +130,12 @@ def behind(best: Values, other: Values, sign: int) -> float:
 
 
 def shared(steps: Sequence[Step], done: bool) -> tuple[Step, ...]:
-    """The steps with their cumulative share of the total gain, once the path is complete."""
+    """The steps with their cumulative share of the total gain, once the path is complete.
+
+    Without shares where steps were measured on different numbers of seeds: their gains do not add up.
+    """
     total = sum(its.gain for its in steps)
-    if not done or abs(total) < 1e-12:
+    if not done or abs(total) < 1e-12 or len({its.effect.n for its in steps}) > 1:
         return tuple(steps)
     reached, made = 0.0, []
     for its in steps:

@@ -111,7 +111,8 @@ class Plan:
 def plan(design: Design, base: Mapping[str, Any], decided: Decides | None = None) -> Plan:
     """The plan of a design around a configuration in plain form. Raises Mistake with a sentence per mistake.
 
-    `decided` is the test that an earlier plan of this study fixed: more seeds do not change it.
+    `decided` is the test that an earlier plan of this study fixed: more seeds do not change it, save that a single
+    one had none.
     """
     components = resolve(design.components, base, design.kind == "grid")
     made = layout(design, components, dict(base))
@@ -124,7 +125,7 @@ def plan(design: Design, base: Mapping[str, Any], decided: Decides | None = None
         arms=made.arms,
         contrasts=made.contrasts,
         seeds=seeds,
-        test=decided or decides(design, len(seeds), m),
+        test=decided if decided not in (None, "lenth") else decides(design, len(seeds), m),
         m=m,
         reference=made.reference,
         fraction=made.fraction,

@@ -58,9 +58,13 @@ def mde(sd: float, n: int, alpha: float = 0.05, target: float = 0.8) -> float | 
 
 @functools.cache
 def detectable(df: int, alpha: float, target: float) -> float:
-    """The minimum detectable effect in standard errors, for a t-test with df >= 1."""
-    guess = t_quantile(1 - alpha / 2, df) + t_quantile(target, df)
-    return float(brentq(lambda ncp: power_t(ncp, df, alpha) - target, 0.2 * guess, 3 * guess, xtol=1e-13))
+    """The minimum detectable effect in standard errors, for a t-test with df >= 1; 0 for a target up to alpha."""
+    if target <= alpha:
+        return 0.0  # that much power is had without an effect
+    high = max(1.0, t_quantile(1 - alpha / 2, df) + t_quantile(target, df))
+    while power_t(high, df, alpha) < target:
+        high *= 2
+    return float(brentq(lambda ncp: power_t(ncp, df, alpha) - target, 0.0, high, xtol=1e-13))
 
 
 def mde_by_eye(sd: float, n: int, alpha: float = 0.05, target: float = 0.8) -> float:
@@ -83,22 +87,38 @@ def seeds_for(effect: float, sd: float, alpha: float = 0.05, target: float = 0.8
     return fewest(lambda n: power(effect, sd, n, alpha) >= target) if effect else None
 
 
-def tost_power(margin: float, sd: float, n: int, alpha: float = 0.05, effect: float = 0.0) -> float:
-    """Probability that two one-sided t-tests find an effect of this true size within +-margin; n >= 2 pairs."""
-    critical, root = t_quantile(1 - alpha, n - 1), math.sqrt(n) / sd
+def tost_power(
+    margin: float, sd: float, n: int, alpha: float = 0.05, effect: float = 0.0, df: int | None = None
+) -> float:
+    """Probability that two one-sided t-tests find an effect of this true size within +-margin; n >= 2 pairs.
+
+    `df` is that of the standard error, n - 1 unless given.
+    """
+    df = n - 1 if df is None else df
+    critical, root = t_quantile(1 - alpha, df), math.sqrt(n) / sd
 
     def given(c: float) -> float:
         upper, lower = (margin - effect) * root - critical * c, (-margin - effect) * root + critical * c
         return float(ndtr(upper) - ndtr(lower)) if upper > lower else 0.0
 
-    return over_spread(given, n - 1, margin * root / critical)
+    return over_spread(given, df, margin * root / critical)
 
 
 def seeds_for_equivalence(
-    margin: float, sd: float, alpha: float = 0.05, target: float = 0.8, effect: float = 0.0
+    margin: float,
+    sd: float,
+    alpha: float = 0.05,
+    target: float = 0.8,
+    effect: float = 0.0,
+    df: Callable[[int], int] = lambda n: n - 1,
 ) -> int | None:
-    """Fewest pairs with this power to show equivalence; None above 10,000, or where the effect reaches the margin."""
-    return fewest(lambda n: tost_power(margin, sd, n, alpha, effect) >= target) if abs(effect) < margin else None
+    """Fewest pairs with this power to show equivalence; None above 10,000, or where the effect reaches the margin.
+
+    `df` gives the degrees of freedom at n pairs.
+    """
+    if abs(effect) >= margin:
+        return None
+    return fewest(lambda n: df(n) > 0 and tost_power(margin, sd, n, alpha, effect, df(n)) >= target)
 
 
 def fewest(reached: Callable[[int], bool]) -> int | None:

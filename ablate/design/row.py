@@ -184,12 +184,12 @@ class Size:
 
 
 def sized(plan: Plan, one: Estimate, fit: Fit | None) -> Size:
-    """The estimate of the least-squares fit where it has the contrast, else that over complete seeds.
+    """The estimate of the least-squares fit where it decides or all its cells are there, else that of complete seeds.
 
-    The minimum detectable effect is at Holm's first step.
+    Effect, interval and decision thus belong together. The minimum detectable effect is at Holm's first step.
     """
     level, target = plan.design.alpha / max(1, plan.m), plan.design.power
-    if fit is not None and one.contrast.claim:
+    if fit is not None and one.contrast.claim and (plan.test in ("ols", "lenth") or fit.n == plan.runs):
         its = fit[one.contrast.name]
         mde = its.se * detectable(fit.df, level, target) if its.se is not None else None
         return Size(its.effect, its.se, fit.df, its.lo, its.hi, mde, its.ss, its.partial_eta2)

@@ -174,6 +174,8 @@ def crossing(d: Mapping[int, float], looks: Sequence[int], alphas: Sequence[floa
         boundary = float(alive[room]) if room < len(alive) else -math.inf
         reached = before + each * int(np.sum(living & (sums >= sums[0] - tie)))
         living &= sums <= boundary + tie
+        if not living[0]:  # at an earlier look too, whose boundary a level that was raised since has lowered
+            break
     stopped = total - each * int(living.sum())
     nominal = float(np.mean(sums >= sums[0] - tie))
     return Crossing(float(sums[0]), boundary, stopped / total, nominal, reached / total, not living[0])
@@ -240,6 +242,8 @@ def p_equivalent(series: Series, n: int, margin: float | None) -> float:
     if margin is None or len(d) < MIN_PAIRS:
         return 1.0
     its = paired(d)
+    if its.unchanged:  # the arm is no other configuration: a fault, no evidence
+        return 1.0
     found = tost(its.mean, its.se, its.df, margin)
     return found.p if found else 1.0
 

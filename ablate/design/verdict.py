@@ -32,6 +32,7 @@ class Evidence:
     differs: bool  # the adjusted p of the deciding test allows the claim of a difference
     equivalent: bool = False  # the adjusted p of equivalence does; never without a margin
     enough: bool = True  # whether the deciding test had enough to go by
+    settled: int = 0  # seeds on which all cells of both sides trained or diverged
 
 
 def verdict(
@@ -60,13 +61,15 @@ def verdict(
         differs=p_holm is not None and p_holm <= alpha,
         equivalent=p_eq_holm is not None and p_eq_holm <= alpha,
         enough=effect is not None and p_holm is not None and pairs >= MIN_PAIRS,
+        settled=settled,
     )
     return ruled(evidence, arm, reference, notes(effect, arm.planned, arm, reference, settled))
 
 
 def ruled(its: Evidence, arm: Seeds, reference: Seeds, noted: tuple[str, ...] = ()) -> Verdict:
     """The verdict by the first rule that applies; `arm` and `reference` account for the two sides of the contrast."""
-    if arm.finished == 0 and arm.tried >= MIN_PAIRS and reference.diverged == 0:
+    whole = not reference.diverged and not reference.missing  # so that all settled seeds have a trained reference
+    if arm.finished == 0 and its.settled >= MIN_PAIRS and whole:
         return Verdict(WORSE, f"never trained: 0/{arm.tried}", noted)
     if not its.enough or its.gain is None:
         return Verdict(UNDECIDED, f"incomplete {its.pairs}/{its.planned}", noted)
@@ -82,12 +85,15 @@ def ruled(its: Evidence, arm: Seeds, reference: Seeds, noted: tuple[str, ...] = 
 def notes(
     effect: Paired | None, planned: int, arm: Seeds, reference: Seeds, settled: int, cells: str = "both"
 ) -> tuple[str, ...]:
-    """Provisional, computed on survivors, identical or no differences; `planned` seeds per arm."""
+    """Provisional, computed on survivors, identical or no differences; `planned` seeds per arm.
+
+    `cells` names those that a seed needs to count; empty where the estimate takes incomplete seeds too.
+    """
     found = []
     pairs = effect.n if effect else 0
     if arm.absent or reference.absent:
         found.append(f"provisional, {settled}/{planned} seeds")
-    if arm.diverged or reference.diverged:
+    if cells and (arm.diverged or reference.diverged):
         found.append(f"computed on the {pairs} of {planned} seeds where {cells} trained")
     if effect is not None and effect.n > 1:
         if effect.unchanged:

@@ -149,11 +149,11 @@ def places_of(row: Row) -> int:
 
 
 def score(found: Measured, arm: str, places: int | None) -> str:
-    """`0.616 ± 0.012`: mean and sd over the seeds that finished."""
+    """`0.616 ± 0.012`: mean and sd over the seeds that finished, in units of the metric whatever its transform."""
     its = summary([value for _, value in sorted(found.values.get(arm, {}).items()) if value is not None])
     if its.mean is None:
         return ""
-    places = decimals(its.sd) if places is None else places
+    places = decimals(its.sd) if places is None or found.plan.design.transform != "none" else places
     return fixed(its.mean, places) + ("" if its.sd is None else f" ± {fixed(its.sd, places)}")
 
 

@@ -1,6 +1,6 @@
 """What stands beside the effects of an ablation: cells, aliases, failures, ranks, looks, steps. None is a claim."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ablate.design.bootstrap import agreement
 from ablate.design.effects import Effects
@@ -18,6 +18,7 @@ from ablate.reporting.numbers import decimals, fixed, p_text, percent, signed
 from ablate.reporting.table import Column, Table
 
 ROMAN = {3: "III", 4: "IV", 5: "V", 6: "VI", 7: "VII", 8: "VIII"}
+LAST = " What is not claimed about is measured at the last epoch, not at the best."
 MANY = 12  # seeds above which their values are left to the CSV
 
 
@@ -173,6 +174,11 @@ def looks_table(its: Effects, plan: Plan) -> Table | None:
     return Table("Looks", columns, rows, f"Statistic = |sum of the differences|.{going}")
 
 
+def known(values: Iterable[float | None]) -> list[float]:
+    """Those that are there."""
+    return [value for value in values if value is not None]
+
+
 def probes_table(found: Measured, rows: Sequence[CellRow]) -> Table | None:
     """Other metrics of the same split; None if no run has any."""
     split, _, primary = found.plan.design.metric.partition("/")
@@ -192,7 +198,9 @@ def probes_table(found: Measured, rows: Sequence[CellRow]) -> Table | None:
         Column("arm", wrap=True),
         *(Column(name.replace("_", " "), True, spare=i) for i, name in enumerate(names)),
     )
-    words = f"Mean ± sd over seeds on the {split} split: descriptive, not part of the claim."
+    words = (
+        f"Mean ± sd over seeds on the {split} split: descriptive, not part of the claim.{LAST * (split == 'valid')}"
+    )
     return Table("Probes beside it", columns, tuple(lines), words)
 
 
@@ -207,7 +215,8 @@ def agreement_table(found: Measured, rows: Sequence[CellRow]) -> Table | None:
             values = [value for row in cells if (value := finite(row.values.get(name))) is not None]
             if values and len(values) == len(cells):
                 means.setdefault(name.partition("/")[2], {})[arm.name] = sum(values) / len(values)
-    mine = means.pop(primary, {})
+    means.pop(primary, None)  # on the validation split: of the last epoch, where the claim is on the best
+    mine = {arm: sum(its) / len(its) for arm, by_seed in found.values.items() if (its := known(by_seed.values()))}
     lines = []
     for name in sorted(means):
         arms = [arm for arm in mine if arm in means[name]]
@@ -218,7 +227,7 @@ def agreement_table(found: Measured, rows: Sequence[CellRow]) -> Table | None:
     words = (
         f"Kendall's tau-b between the orders of the arms by {plan.design.metric} and by another metric of the {split} "
         "split, means over seeds: 1 the same order, -1 the reverse, as the numbers grow (of an error, smaller is "
-        "better). Descriptive."
+        f"better).{LAST * (split == 'valid')} Descriptive."
     )
     return Table("Agreement of the metrics", columns, tuple(lines), words) if lines else None
 

@@ -1,10 +1,12 @@
 """The cells of an ablation: every arm on every seed, or as many as sequential looks ask for, or the steps of a path."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ablate.design.arms import Arm, switched
 from ablate.design.effects import looked
+from ablate.design.failures import DIVERGED
 from ablate.design.measured import runs_of
 from ablate.design.options import Budget, Sequential
 from ablate.design.path import walk
@@ -43,7 +45,7 @@ class Found:
             out = self.outcomes.get(cell.key)
             if out is not None:
                 value = primary(self.plan.design.metric, out.values) if out.status == "complete" else None
-                found.setdefault(arm, {})[seed] = value
+                found.setdefault(arm, {})[seed] = value if value is not None and math.isfinite(value) else None
         return found
 
     def failures(self) -> dict[str, dict[int, str]]:
@@ -53,8 +55,10 @@ class Found:
             out = self.outcomes.get(cell.key)
             if out is not None and out.status != "complete":
                 found.setdefault(arm, {})[seed] = out.failure or "code"
-            elif out is not None and primary(self.plan.design.metric, out.values) is None:
-                found.setdefault(arm, {})[seed] = "unmeasured"
+            elif out is not None:
+                value = primary(self.plan.design.metric, out.values)
+                if value is None or not math.isfinite(value):
+                    found.setdefault(arm, {})[seed] = "unmeasured" if value is None else DIVERGED
         return found
 
     def pairs(self) -> list[tuple[Cell, Outcome | None]]:
@@ -180,9 +184,10 @@ class Designed:
         return {name: sum(its) / len(its) for name, its in found.items()}
 
     def spent(self, budget: Budget | None) -> float:
-        """Device hours of this study's own cells."""
+        """Device hours of this study's own cells, those of the search inside the arms included."""
         reused = self.executor.result.reused
-        own = [out.values for cell, out in self.found.pairs() if out is not None and cell.key not in reused]
+        pairs = [*once_each(self.tried), *self.found.pairs()]
+        own = [out.values for cell, out in pairs if out is not None and cell.key not in reused]
         return sum(its.get(SECONDS, 0.0) for its in own) * self.devices(budget) / 3600
 
     def devices(self, budget: Budget | None) -> float:
@@ -203,6 +208,11 @@ class Designed:
             for on, _ in its.wanted:
                 arms.setdefault(on, switched(self.plan.components, {name: name in on for name in names}))
             self.run_cells(((arms[on], seed) for on, seed in its.wanted), f"step {len(its.steps) + 1}")
+
+
+def once_each(pairs: Iterable[tuple[Cell, Outcome | None]]) -> list[tuple[Cell, Outcome | None]]:
+    """Every cell once, though several arms tried it."""
+    return list({cell.key: (cell, out) for cell, out in pairs}.values())
 
 
 def hours(budget: Budget) -> float:

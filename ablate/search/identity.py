@@ -119,7 +119,8 @@ def as_planned(study: Study, known: StudyRecord) -> Study:
     if study.plan is None or not known.tags.get("ablate.design"):
         return study
     old = unpack(known.tags["ablate.design"])
-    return replace(study, plan=replace(study.plan, test=old["design"]["decides"])) if "design" in old else study
+    decided = old["design"]["decides"] if "design" in old else "lenth"  # of one seed, which decides nothing
+    return study if decided == "lenth" else replace(study, plan=replace(study.plan, test=decided))
 
 
 def design_events(study: Study, folder: Path) -> list[dict[str, Any]]:

@@ -273,3 +273,28 @@ def test_a_path_has_arms_and_no_rows():
     its = planned("path", seeds=range(3))
     found = effects(its, {"base": by_seed(0.5, 0.6, 0.7), "full": by_seed(0.6, 0.7, 0.8), "scc": by_seed(0.5)})
     assert (found.rows, found.beside, found.rates["full"].diverged) == ((), (), 0)
+
+
+def test_a_reference_that_failed_leaves_no_verdict():
+    """Nobody knows whether the arm never trains where the reference did not either, for whatever reason."""
+    its = planned("leave_one_out", ("scc",), range(5))
+    gone = {"no_scc": dict.fromkeys(range(5), "diverged")}
+    assert effects(its, {"full": by_seed(*REFERENCE)}, gone)["no_scc"].verdict == "worse (never trained: 0/5)"
+    for failures in ({"full": dict.fromkeys(range(5), "memory")}, {}):
+        row = effects(its, {}, {**gone, **failures})["no_scc"]
+        assert row.verdict == f"{UNDECIDED} (incomplete 0/5)"
+    some = {**gone, "full": {0: "memory"}}
+    assert effects(its, {"full": dict(zip(range(1, 5), REFERENCE, strict=False))}, some)["no_scc"].verdict.startswith(
+        UNDECIDED
+    )
+
+
+@pytest.mark.parametrize("lost", [(), (3,)])
+def test_an_arm_that_changes_nothing_is_not_equivalent(lost: tuple[int, ...]):
+    """Equal bit for bit on all seeds that both have: a fault of the study, whatever the margin."""
+    its = planned("leave_one_out", ("scc",), range(9), margin=0.01)
+    y = {s: 0.5 + 0.01 * s for s in range(9)}
+    found = effects(its, {"full": y, "no_scc": {s: v for s, v in y.items() if s not in lost}})
+    row = found["no_scc"]
+    assert (row.p, row.p_eq, row.verdict) == (1, None, UNDECIDED) and "changes nothing" in row.notes
+    assert len(found.faults) == 1 and "same test/score" in found.faults[0]

@@ -1,16 +1,18 @@
 """Effects of factorials and fractions: worked examples 9.3 and 9.4 as studies, lost cells, one seed."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ablate.design.effects import effects
+from ablate.design.plan import plan
 from ablate.design.surface import EXAMPLE
 from ablate.design.verdict import UNDECIDED
 
-from .studies import NAMES, C, D, cells, planned
+from .studies import NAMES, C, D, base, cells, planned
 
 
 def test_worked_example_c():
@@ -95,14 +97,55 @@ def test_a_missing_cell_of_a_factorial_is_flagged():
     found = effects(its, values, {"scc+mi": {2: "diverged"}})
     row = found["scc"]
     assert (row.effect, row.se, row.n_complete) == (pytest.approx(0.0445625), pytest.approx(0.00395018005713), 3)
-    assert row.notes.endswith("least squares on 31 of 32 cells")
-    assert "computed on the 3 of 4 seeds where all its cells trained" in row.notes
+    assert row.notes == "least squares on 31 of 32 cells"  # the fit takes seeds that lack a cell
     assert (row.failed_arm, row.failed_ref) == ("1/16", "0/16")
     on, off = found.by_level["cyclic"]
     assert (on.diverged, off.diverged, on.planned) == (0, 1, 16)
     # the on-side failed more often, so that it cannot be called better
     assert row.verdict == f"{UNDECIDED} (fails more often: 1/16 against 0/16)"
     assert found["scc:mi"].verdict == "worse"
+
+
+def test_effect_interval_and_decision_are_of_one_estimate():
+    """The sign flip of complete seeds decides, so it is their effect that is shown, not that of all cells."""
+    its = planned("factorial", NAMES[:3], range(12))
+    lost = next(arm.name for arm in its.arms if arm.on == {"mi"})
+    rng = np.random.default_rng(0)
+    y = {  # scc costs .003 on eight seeds, and gains .03 on the four that have lost one arm
+        arm.name: {s: 0.5 + (-0.003 if s < 8 else 0.03) * ("scc" in arm.on) + 2e-4 * rng.normal() for s in range(12)}
+        for arm in its.arms
+    }
+    whole = effects(its, y)["scc"]
+    assert whole.df > 11 and whole.effect > 0  # with every cell the fit says the same as the seeds, more precisely
+    y[lost] = {s: y[lost][s] for s in range(8)}
+    row = effects(its, y, {lost: dict.fromkeys(range(8, 12), "memory")})["scc"]
+    assert (row.test, row.verdict, row.reading) == ("sign_flip", "worse", "scc hurts")
+    assert row.effect == pytest.approx(-0.003, abs=2e-4) and row.ci_hi < 0 and row.df == 7
+    assert (row.ci_lo, row.ci_hi) == (row.ci_lo_seed, row.ci_hi_seed)
+
+
+def test_least_squares_claim_nothing_below_three_complete_seeds():
+    """Rule 2 of the verdicts: an arm that is lost everywhere leaves no complete seed, however many cells remain."""
+    its = planned("factorial", NAMES[:3], range(5))
+    y = {arm.name: {s: 0.5 + 0.1 * ("scc" in arm.on) + 0.001 * s * len(arm.on) for s in range(5)} for arm in its.arms}
+    del y["full"]
+    row = effects(its, y, {"full": dict.fromkeys(range(5), "memory")})["scc"]
+    assert (row.n_complete, row.p, row.verdict) == (0, 1, f"{UNDECIDED} (incomplete 0/5)")
+
+
+def test_one_seed_that_grows_gets_verdicts():
+    """Lenth's margins are of one seed; with nine, the study is decided like any other of nine."""
+    one = planned("factorial", NAMES[:3], range(1))
+    nine = plan(replace(one.design, seeds=tuple(range(9))), base(), one.test)
+    assert (one.test, nine.test) == ("lenth", "sign_flip")
+
+
+def test_one_seed_of_diverged_cells_is_no_arm_that_never_trained():
+    its = planned("factorial", NAMES[:3], range(2))
+    on = [arm.name for arm in its.arms if "scc" in arm.on]
+    y = {arm.name: {s: 0.5 for s in range(2)} for arm in its.arms if arm.name not in on}
+    row = effects(its, y, {name: {0: "diverged"} for name in on})["scc"]
+    assert row.verdict == f"{UNDECIDED} (incomplete 0/2)"
 
 
 def test_a_lost_level_is_named():

@@ -8,7 +8,7 @@ import pytest
 
 from ablate.design.forecast import Pace, Pilot, alternative, cost, precision, reach, too_small, warnings
 from ablate.design.options import Budget, Sequential
-from ablate.design.power import contrast_sd, detectable
+from ablate.design.power import contrast_sd, detectable, tost_power
 
 from .studies import NAMES, planned
 
@@ -123,3 +123,21 @@ def test_a_budget_too_small_for_the_first_look():
     )
     assert too_small(planned("leave_one_out"), 1e6) is None
     assert too_small(planned("leave_one_out", seeds=Sequential(15)), 1e6) is None
+
+
+def test_a_factorial_can_show_equivalence_with_the_error_of_all_its_cells():
+    """2^3 on 3 seeds, margin .01, sigma .016, rho .65: simulated power of the fit's two one-sided tests .590."""
+    its = planned("factorial", NAMES[:3], range(3), margin=0.01)
+    found = reach(its, Pilot(0.016, 0.65))
+    assert found is not None and found.equivalence_power == pytest.approx(0.590, abs=0.01)
+    assert found.equivalence_seeds == 5
+
+
+def test_looks_share_the_error_rate_of_equivalence():
+    fixed = reach(planned("leave_one_out", NAMES, range(15), margin=0.02), Pilot(0.016, 0.65))
+    looks = planned("leave_one_out", NAMES, Sequential(15), margin=0.02)
+    found = reach(looks, Pilot(0.016, 0.65))
+    assert fixed is not None and found is not None
+    sd = contrast_sd(0.65, 2, 0.016)
+    assert found.equivalence_power == pytest.approx(tost_power(0.02, sd, 15, 0.05 / len(looks.looks)))
+    assert found.equivalence_power < fixed.equivalence_power

@@ -25,6 +25,7 @@ GIVEN = {"kind": "leave_one_out", "components": ("scc",), "metric": "test/probe_
         ({"components": ()}, "components is empty"),
         ({"kind": "path", "seeds": Sequential(15)}, "seeds must be a list or a number for kind path"),
         ({"test": "t", "seeds": Sequential(15)}, "test t cannot decide sequential seeds"),
+        ({"margin": 0.01, "transform": "logit"}, "margin is in units of the metric, and transform logit"),
     ],
 )
 def test_rules(more: dict[str, Any], why: str):

@@ -142,3 +142,22 @@ def test_an_unfinished_path_says_what_it_wants_next():
     its = walk(NAMES[:2], (0, 1), {frozenset(): {0: 0.5, 1: 0.6}, frozenset({"scc"}): {0: 0.6}}, "max")
     assert its.wanted == ((frozenset({"cyclic"}), 0), (frozenset({"scc"}), 1), (frozenset({"cyclic"}), 1))
     assert not its.steps and not its.done
+
+
+def test_flips_are_compared_on_the_seeds_that_both_have():
+    """b is better than a on every seed; a failed on the bad one, b on a good one."""
+    bad = {0: -0.5}
+    y = {frozenset(): {s: bad.get(s, 0.0) for s in range(5)}}
+    y[frozenset("a")] = {s: None if s == 0 else 0.1 for s in range(5)}
+    y[frozenset("b")] = {s: None if s == 1 else 0.105 + bad.get(s, 0.0) for s in range(5)}
+    y[frozenset("ab")] = {s: 0.2 + bad.get(s, 0.0) for s in range(5)}
+    its = walk(("a", "b"), range(5), y, "max")
+    assert [step.name for step in its.steps] == ["b", "a"]
+    assert its.steps[0].gain == pytest.approx(0.105)
+
+
+def test_no_shares_of_gains_on_different_seeds():
+    y = {on: {s: 0.1 * len(on) + 0.01 * s for s in range(5)} for on in map(frozenset, ("", "a", "b", "ab"))}
+    assert [step.share for step in walk(("a", "b"), range(5), y, "max").steps] == pytest.approx([0.5, 1])
+    y[frozenset("ab")][2] = None
+    assert {step.share for step in walk(("a", "b"), range(5), y, "max").steps} == {None}

@@ -165,7 +165,6 @@ def test_every_arm_is_another_configuration(kind: str):
         ("factorial", 7, {}, "ols"),
         ("factorial", 9, {}, "sign_flip"),
         ("factorial", 9, {"test": "t"}, "ols"),
-        ("factorial", 1, {}, "lenth"),
         ("fractional", 5, {}, "ols"),
         ("leave_one_out", 12, {"alpha": 0.001}, "t"),
     ],

@@ -11,12 +11,14 @@ from ablate.design.paired import t_quantile
 from ablate.design.power import (
     attained,
     contrast_sd,
+    detectable,
     expected_max,
     floor,
     mde,
     mde_by_eye,
     noether,
     power,
+    power_t,
     power_unpaired,
     seeds_for,
     seeds_for_equivalence,
@@ -116,3 +118,11 @@ def test_power_of_equivalence_at_the_margin():
     assert tost_power(0.5, contrast_sd(0.6), 15, effect=0.5) == pytest.approx(0.0445087649738)
     assert tost_power(0.5, contrast_sd(0.6), 15) == pytest.approx(0.334089087248)
     assert tost_power(1e-6, 1.0, 5) == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize("target", [0.01, 0.04, 0.06, 0.1, 0.5, 0.999])
+@pytest.mark.parametrize("df", [1, 2, 8])
+def test_any_target_can_be_asked(df: int, target: float):
+    """0 where no effect is needed, else the effect found so often."""
+    found = detectable(df, 0.05, target)
+    assert found == 0 if target <= 0.05 else power_t(found, df) == pytest.approx(target, abs=1e-9)

@@ -203,6 +203,20 @@ def test_equivalence_is_claimed_at_a_share_of_alpha():
     assert (wide.standing["b"].state, wide.standing["b"].stopped_at) == ("equivalent", 5)
 
 
+def test_what_a_raised_level_lets_through_is_told_of_the_look_that_it_crossed():
+    """A p above the level that rejects would contradict itself: 300 pairs of contrasts, one of which often rejects."""
+    rng = np.random.default_rng(3)
+    late = 0
+    for _ in range(300):
+        d = {"a": rng.normal(1.2, 1, 15), "b": rng.normal(0.75, 1, 15)}
+        its = course({name: Series(dict(enumerate(values)), 15) for name, values in d.items()}, RULE)
+        for name, at in its.standing.items():
+            if at.state == "rejected":
+                assert at.p_seq <= at.level + 1e-12, name
+                late += any(one.contrast == name and one.level < at.level for one in its.log)
+    assert late > 20
+
+
 def test_first_looks():
     assert [first_look(15, m) for m in (1, 3, 4, 8)] == [7, 8, 9, 10]
     assert [first_look(15, m, spending="obf") for m in (1, 3, 4, 8)] == [9, 10, 10, 11]
