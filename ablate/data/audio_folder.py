@@ -166,7 +166,9 @@ class AudioFolder:
     def load(self, item: Item) -> Sequence:
         """Features of one recording and its factors; raises BadItem or Dropped."""
         samples, rate = self.recording(item), self.rate[0]
-        factors: dict[str, str | int | np.ndarray | None] = {name: item.labels.get(name) or None for name in self.factors}
+        factors: dict[str, str | int | np.ndarray | None] = {
+            name: item.labels.get(name) or None for name in self.factors
+        }
         peaks = frame_peaks(samples, rate, self.options) if self.options.normalise == "chunk" else None
         return Sequence(spectra(samples, rate, self.options), factors, peaks=peaks)
 

@@ -87,7 +87,9 @@ class Split:
     first: np.ndarray = field(repr=False)  # (n,) first frame of each window in the store
     views: dict[str, np.ndarray] = field(repr=False)  # `x` and frame factors: (N - T + 1, T, ...) overlapping windows
     scaling: Scaling = field(repr=False)
-    peaks: np.ndarray | None = field(default=None, repr=False)  # (n,) by whose square a window is divided; None: by none
+    peaks: np.ndarray | None = field(
+        default=None, repr=False
+    )  # (n,) by whose square a window is divided; None: by none
 
     @property
     def n(self) -> int:
@@ -108,7 +110,7 @@ class Split:
         return x.div_(squares.reshape(-1, *[1] * (x.ndim - 1)))
 
     def whole(self, rows: Any) -> torch.Tensor:
-        """Adjoining windows as one sequence, (1, B T, *frame) float32: at the level of their recording, not their own."""
+        """Adjoining windows as one sequence, (1, B T, *frame) float32, at the level of their recording."""
         return self.scaling.apply(self.raw(rows)).flatten(0, 1).unsqueeze(0)
 
     def raw(self, rows: Any) -> np.ndarray:
@@ -266,7 +268,7 @@ def _split(
         sequence, starts = rows_of([own(name, length) for length in lengths])
     else:
         sequence, starts = cut(lengths, options.window, options.shift if name == "train" else None)
-    kinds: dict[str, dict[str, np.ndarray]] = {"static": {}, "clip": {}, "apart": {}}
+    kinds: dict[str, Any] = {"static": {}, "clip": {}, "apart": {}}
     for factor, kind in dataset.factors.items():
         if kind != "frame":
             kinds[kind][factor] = np.asarray(entry.items[f"factor:{factor}"])[rows].astype(np.int64)

@@ -93,7 +93,8 @@ def best_of(flips: Mapping[str, Values], seeds: Sequence[int], sign: int) -> str
     common = set(seeds).intersection(*able.values())
 
     def mean(name: str) -> float:
-        found = [its for seed in able[name] if (seed in common or not common) and (its := flips[name][seed]) is not None]
+        mine = flips[name]
+        found = [its for seed in able[name] if (seed in common or not common) and (its := mine[seed]) is not None]
         return round(sign * sum(found) / len(found), 12) if found else 0.0
 
     return max(able, key=mean)

@@ -198,9 +198,7 @@ def probes_table(found: Measured, rows: Sequence[CellRow]) -> Table | None:
         Column("arm", wrap=True),
         *(Column(name.replace("_", " "), True, spare=i) for i, name in enumerate(names)),
     )
-    words = (
-        f"Mean ± sd over seeds on the {split} split: descriptive, not part of the claim.{LAST * (split == 'valid')}"
-    )
+    words = f"Mean ± sd over seeds on the {split} split: descriptive, not part of the claim.{LAST * (split == 'valid')}"
     return Table("Probes beside it", columns, tuple(lines), words)
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ablate.data.dataset import Data
 
 Event = dict[str, Any]
+METRICS = "ablate.metrics"  # tag of a cell: what is measured, how often and with which options
 
 
 def opening(cell: dict[str, Any], data: "Data") -> list[Event]:
@@ -40,6 +41,7 @@ def opening(cell: dict[str, Any], data: "Data") -> list[Event]:
             "ablate.checkpoint": str(Path(cell["folder"]) / "best.pt"),
             "ablate.workers": str(trial["resources"]["workers"]),
             "ablate.precision": trial["train"]["precision"],
+            METRICS: compact(trial["metrics"]),
         },
         "at": now(),
     }

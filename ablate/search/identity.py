@@ -119,7 +119,7 @@ def as_planned(study: Study, known: StudyRecord) -> Study:
     if study.plan is None or not known.tags.get("ablate.design"):
         return study
     old = unpack(known.tags["ablate.design"])
-    decided = old["design"]["decides"] if "design" in old else "lenth"  # of one seed, which decides nothing
+    decided: Any = old["design"]["decides"] if "design" in old else "lenth"  # of one seed, which decides nothing
     return study if decided == "lenth" else replace(study, plan=replace(study.plan, test=decided))
 
 

@@ -3,9 +3,11 @@
 import json
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 from ablate.errors import Mistake
 from ablate.records import CellRecord, StudyRecord
+from ablate.search.events import METRICS
 from ablate.search.plan import Cell, Outcome, Planner, Point, final, newest, outcome, primary
 
 LINKED = "ablate.linked"  # tag of a configuration run that points at a cell of another study: the cell's role here
@@ -26,7 +28,9 @@ class Known:
         self.linked = [json.loads(arm.tags["ablate.point"]) for arm in arms if arm.tags.get(LINKED) == "search"]
         self.planner, self.retry_failed = planner, retry_failed
         self.mine = newest(its for its in every if its.study == name)
-        self.others = newest(its for its in every if its.study != name and its.status == "complete")
+        asked = planner.study.base.plain()["metrics"]
+        complete = (its for its in every if its.study != name and its.status == "complete")
+        self.others = newest(its for its in complete if measured_alike(asked, its))
         self.diverged = newest(its for its in every if its.study != name and its.failure == "diverged")
 
     def settled(self, cell: Cell) -> Outcome | None:
@@ -39,10 +43,10 @@ class Known:
             other = self.diverged.get(cell.key)
         return self.taken_over(other) if other is not None and suffices(cell, other) and measured(cell, other) else None
 
-    def elsewhere(self, key: str) -> Outcome | None:
-        """How a cell ended that another study has run to its end."""
-        other = self.others.get(key)
-        return self.taken_over(other) if other is not None else None
+    def elsewhere(self, cell: Cell) -> Outcome | None:
+        """How a cell ended that another study has run to its end, with all that is asked."""
+        other = self.others.get(cell.key)
+        return self.taken_over(other) if other is not None and measured(cell, other) else None
 
     def taken_over(self, other: CellRecord) -> Outcome:
         """The outcome of another study's cell: of several objectives, this study's and in its order."""
@@ -66,7 +70,7 @@ class Known:
     def searched_elsewhere(self, own: set[str]) -> list[tuple[Cell, Outcome]]:
         """Search cells that earlier runs of this study took over from other studies."""
         cells = [cell for point in self.linked if (cell := self.cell_at(point)) is not None and cell.key not in own]
-        return [(cell, self.taken_over(self.others[cell.key])) for cell in cells if cell.key in self.others]
+        return [(cell, found) for cell in cells if (found := self.elsewhere(cell)) is not None]
 
     def unfinished(self) -> list[CellRecord]:
         """Search cells of this study that began and did not end."""
@@ -84,11 +88,24 @@ class Known:
             return None
 
 
+def measured_alike(asked: dict[str, Any], its: CellRecord) -> bool:
+    """Whether another study's record was measured as this one asks, at the same epochs with the same options.
+
+    How often decides which epoch is the best one, and what a metric's options are decides its value; neither is part of
+    a configuration.
+    """
+    theirs = json.loads(its.tags.get(METRICS, "{}"))
+    return "every" in theirs and all(theirs[name] == options for name, options in asked.items() if name in theirs)
+
+
 def suffices(cell: Cell, its: CellRecord) -> bool:
     """Whether a record holds the scores on the test split that are asked of the cell."""
     return not cell.test or its.status != "complete" or any(key.startswith("test/") for key in its.metrics)
 
 
 def measured(cell: Cell, its: CellRecord) -> bool:
-    """Whether another study's record holds the metric that the cell is there for."""
-    return not cell.metric or its.status != "complete" or primary(cell.metric, its.metrics) is not None
+    """Whether another study's record holds all metrics that are asked of the cell, and the one that it is there for."""
+    if its.status != "complete":
+        return True
+    held = cell.trial.metrics.chosen.keys() <= json.loads(its.tags.get(METRICS, "{}")).keys()
+    return held and (not cell.metric or primary(cell.metric, its.metrics) is not None)

@@ -51,10 +51,10 @@ class AblateOptuna(OptunaSearch):
         budget: int,
         make: Callable[[Point], Cell],
         config: Callable[[Cell], dict[str, Any]],
-        elsewhere: Callable[[str], Outcome | None],
+        elsewhere: Callable[[Cell], Outcome | None],
         finished: Callable[[FrozenTrial], None],
     ):
-        """`budget`: suggestions still to be made. `elsewhere`: what an earlier study knows of a cell key."""
+        """`budget`: suggestions still to be made. `elsewhere`: what an earlier study knows of a cell."""
         several = len(modes) > 1
         metric: Any = [f"objective/{k}" for k in range(len(modes))] if several else "objective"
         super().__init__(distributions(space), metric=metric, mode=modes if several else modes[0], sampler=sampler)
@@ -115,7 +115,7 @@ class AblateOptuna(OptunaSearch):
                 continue
             self.seen.add(cell.key)
             self.budget -= 1
-            known = self.elsewhere(cell.key)
+            known = self.elsewhere(cell)
             values = self.values(known.values) if known else None
             if known and values is not None:
                 self.finished(self.study.tell(asked, values))

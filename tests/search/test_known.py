@@ -6,6 +6,7 @@ from typing import Any
 
 from toys import STUDY, toys
 
+from ablate.search.events import METRICS, compact
 from ablate.search.known import LINKED, Known
 from ablate.search.plan import Cell, Planner
 
@@ -45,7 +46,7 @@ def test_what_another_study_did_not_complete_is_not_taken_over(toys: Path) -> No
     cell = its.searched(POINT)
     for status in ("pruned", "failed", "stopped", "running"):
         known = Known(its, [recorded(cell, status, "elsewhere")])
-        assert known.settled(cell) is None and known.elsewhere(cell.key) is None
+        assert known.settled(cell) is None and known.elsewhere(cell) is None
 
 
 def test_own_records_come_before_those_of_others(toys: Path) -> None:
@@ -121,11 +122,11 @@ def test_several_objectives_are_this_study_s_whoever_ran_the_cell(toys: Path) ->
     cell = its.searched(POINT)
     metrics = {"objective": 0.4, "objective/0": 0.4, "objective/1": 0.9, "valid/gap": 0.4, "valid/recon": 12.0}
     known = Known(its, [recorded(cell, study_name="elsewhere", metrics=metrics)])  # there objective/1 was another
-    out = known.elsewhere(cell.key)
+    out = known.elsewhere(cell)
     assert out is not None
     assert (out.values["objective/0"], out.values["objective/1"], out.objective) == (0.4, 12.0, 0.4)
     lacking = {key: its for key, its in metrics.items() if key != "valid/recon"}
-    out = Known(its, [recorded(cell, study_name="elsewhere", metrics=lacking)]).elsewhere(cell.key)
+    out = Known(its, [recorded(cell, study_name="elsewhere", metrics=lacking)]).elsewhere(cell)
     assert out is not None and "objective/1" not in out.values
 
 
@@ -133,3 +134,22 @@ def test_an_empty_record_knows_nothing(toys: Path) -> None:
     its = planner()
     known = Known(its, [])
     assert (known.searched(), known.unfinished(), known.settled(its.searched(POINT))) == ([], [], None)
+
+
+def test_a_cell_that_was_measured_otherwise_is_not_taken_over(toys: Path) -> None:
+    """How often is measured decides the best epoch, what a metric's options are its value; neither is in the key."""
+    its = planner()
+    cell = its.searched(POINT)
+    asked = cell.trial.plain()["metrics"]
+    assert "probes" in asked and asked["every"] == 1
+    for theirs, taken in (
+        (asked, True),
+        (asked | {"other": {"ridge": 1}}, True),  # more than is asked
+        (asked | {"every": 2}, False),
+        (asked | {"probes": {"variance": 2.0}}, False),
+        ({"every": 1}, False),
+        ({}, False),
+    ):
+        record = recorded(cell, study_name="elsewhere", tags={METRICS: compact(theirs)})
+        known = Known(its, [record])
+        assert (known.settled(cell) is not None, known.elsewhere(cell) is not None) == (taken, taken), theirs

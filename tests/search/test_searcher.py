@@ -47,7 +47,7 @@ class Search:
             budget,
             make=make,
             config=lambda it: it.point,
-            elsewhere=({} if known is None else known).get,
+            elsewhere=lambda cell: ({} if known is None else known).get(cell.key),
             finished=self.copied.append,
         )
         self.count = 0

@@ -8,6 +8,7 @@ from toys import PLAIN, STUDY
 
 from ablate.config import load_study
 from ablate.records import CellRecord
+from ablate.search.events import METRICS, compact
 from ablate.search.plan import Cell, Planner, cell_config
 from ablate.study import Study
 
@@ -49,7 +50,7 @@ def recorded(cell: Cell, status: str = "complete", study_name: str = "toy", **mo
         "why": "",
         "metrics": {"objective": 0.5},
         "params": {},
-        "tags": {"ablate.role": cell.role},
+        "tags": {"ablate.role": cell.role, METRICS: compact(cell.trial.plain()["metrics"])},
         "started": 0,
         "ended": 1,
     }
