@@ -24,6 +24,7 @@ from ablate.reporting.beside import (
     probes_table,
     ranking_table,
     retuned_table,
+    robust_table,
     simple_table,
 )
 from ablate.reporting.cells import CellRow
@@ -82,6 +83,7 @@ class Ablation:
                 probes_table(self.found, self.rows),
                 agreement_table(self.found, self.rows),
                 ranking_table(its, plan),
+                robust_table(self.found),
             ]
         return [table for table in tables if table is not None]
 

@@ -236,6 +236,21 @@ def test_the_plan_comes_back_from_what_the_record_keeps() -> None:
     assert design("grid").kind == "grid"
 
 
+def test_interquartile_means_have_intervals() -> None:
+    """Those of worked example H, by arm, and their difference under the same resamples; no interval of two seeds."""
+    y = {"full": (0.612, 0.655, 0.587, 0.634, 0.601), "no_scc": (0.571, 0.629, 0.560, 0.577, 0.585)}
+    plan = planned("leave_one_out", ("scc",), range(5))
+    lines = text(report(plan, {arm: dict(enumerate(its)) for arm, its in y.items()}), "Robust to single seeds")
+    whole, arm = (
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in lines.splitlines()
+        if "| full " in line or "| no_scc" in line
+    )
+    assert whole[0] == "full" and whole[2].startswith("0.616 [") and whole[3] == ""
+    assert arm[2].startswith("0.578 [") and arm[3].startswith("-0.038 [-0.0")
+    assert "IQM" not in report(plan, {arm: dict(enumerate(its[:2])) for arm, its in y.items()}).page()
+
+
 def test_other_metrics_agree_on_the_order_or_do_not() -> None:
     """Means over seeds of three arms, .5 .6 .7: r2 grows with them, eer_f falls, mse says nothing."""
     plan = planned("leave_one_out", NAMES[:2], range(2))
