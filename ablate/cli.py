@@ -278,7 +278,11 @@ def generate(
         str, typer.Argument(help="A run: STUDY/LABEL, a folder with best.pt, an id in MLflow, or a study (its best).")
     ],
     mode: Annotated[
-        str, typer.Option(help="unconditional, conditional-f, conditional-z, swap, interpolation or prediction.")
+        str,
+        typer.Option(
+            help="unconditional, conditional-f, conditional-z, swap, replacement, traversal-f, traversal-z, interpolation "
+            "or prediction."
+        ),
     ] = "unconditional",
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="A new folder; default: generated-MODE here.")] = None,
     count: Annotated[int | None, typer.Option(min=1, help="Sequences made.")] = None,

@@ -16,13 +16,15 @@ from ablate.random import Draws
 from ablate.registry import unknown
 
 Sample = dict[str, Tensor]  # codes by latent, as `decode` takes them
+SPAN = 2.0  # of a traversal to either side, as in published figures
+GRIDS = ("swap", "replacement")  # modes that make every sequence with every other
 
 
 @dataclass(frozen=True)
 class Made:
     """Frames in normalised units, and the codes behind them."""
 
-    x_hat: np.ndarray  # (N, T, *frame); of swaps (N, N, T, *frame), f of the first index and z of the second
+    x_hat: np.ndarray  # (N, T, *frame); of grids (N, N, T, *frame), f of the first index and z of the second
     codes: dict[str, np.ndarray]  # (N, D) if static, (N, T, D) if dynamic; of swaps those that were swapped
 
 
@@ -33,6 +35,7 @@ class Maker:
     model: Any
     likelihood: Likelihood = "gaussian"
     seed: int = 0
+    whole: tuple[Tensor, ...] = ()  # all windows (W, T, *frame) of each sequence that a replacement reads
 
     def noise(self, latent: str, count: int, length: int) -> Tensor:
         """Standard normal noise of a latent of `count` sequences, from the stream `generate/<latent>`."""
@@ -94,6 +97,47 @@ def swap(maker: Maker, x: Tensor, count: int, length: int) -> Made:
     return Made(swapped(maker.model, read, maker.likelihood), codes)
 
 
+def replacement(maker: Maker, x: Tensor, count: int, length: int) -> Made:
+    """Every segment of x (N, T, *frame) as each sequence would have said it: z2 of it less its mu2 plus the other's.
+
+    mu2 of a sequence is estimated from all its segments (Hsu et al. 2017, arXiv 1709.07902, s-vector replacement).
+    """
+    model, read = maker.model, encode(maker.model, x)
+    name = next(name for name, role in model.latents.items() if role == "static")
+    totals = torch.stack([encode(model, its)[name].sum(0) for its in maker.whole])  # (N, D)
+    mu2 = model.map_means(totals, torch.tensor([len(its) for its in maker.whole], dtype=totals.dtype))
+    rest = read[name] - mu2
+    rows = []
+    for mine in mu2:  # (D,)
+        sample = read | {name: rest + mine}
+        rows.append(maker.made(sample, maker.decode(sample, length)).x_hat)
+    codes = {key: code.cpu().numpy() for key, code in (read | {"mu2": mu2}).items()}
+    return Made(np.stack(rows), codes)
+
+
+def traversal_f(maker: Maker, x: Tensor, count: int, length: int) -> Made:
+    """The static code of x (1, T, *frame) moved in `count` steps from -2 to 2, the dynamic ones as they are."""
+    return traversal(maker, x, count, length, "static")
+
+
+def traversal_z(maker: Maker, x: Tensor, count: int, length: int) -> Made:
+    """The dynamic codes of x (1, T, *frame) moved in `count` steps from -2 to 2, the static one as it is."""
+    return traversal(maker, x, count, length, "dynamic")
+
+
+def traversal(maker: Maker, x: Tensor, count: int, length: int, moved: str) -> Made:
+    """One offset is added to all dimensions of the latents of the role `moved`, in all frames."""
+    read, roles = encode(maker.model, x), maker.model.latents
+    way = torch.linspace(-SPAN, SPAN, count, dtype=precision(maker.model))
+    sample = {
+        name: code + way.view(-1, *[1] * (code.ndim - 1))
+        if roles[name] == moved
+        else code.expand(count, *code.shape[1:])
+        for name, code in read.items()
+    }
+    return maker.made(sample, maker.decode(sample, length))
+
+
 def interpolation(maker: Maker, x: Tensor, count: int, length: int) -> Made:
     """`count` points on the line between all codes of x (2, T, *frame); the ends are what each one decodes to."""
     read = encode(maker.model, x)
@@ -116,6 +160,11 @@ def prediction(maker: Maker, x: Tensor, count: int, length: int) -> Made:
     if not hasattr(model, "length"):
         sample = sample | {name: torch.cat([sample[name], model.sample_prior(noise, start=sample[name])], dim=1)}
     return maker.made(sample, maker.decode(sample, length))
+
+
+def has(model: Any, role: str) -> bool:
+    """Whether there is a latent of this role to be moved and decoded."""
+    return hasattr(model, "decode") and role in model.latents.values()
 
 
 def has_prior(model: Any) -> bool:
@@ -145,6 +194,14 @@ MODES: dict[str, Mode] = {
         conditional_z, lambda its: has_prior(its) and swappable(its), "a static and a dynamic latent", 1
     ),
     "swap": Mode(swap, lambda its: hasattr(its, "decode") and swappable(its), "a static and a dynamic latent", least=2),
+    "replacement": Mode(
+        replacement,
+        lambda its: hasattr(its, "map_means"),
+        "a code of the sequence behind those of its segments",
+        least=2,
+    ),
+    "traversal-f": Mode(traversal_f, lambda its: has(its, "static"), "a static latent", 1, 11, least=2),
+    "traversal-z": Mode(traversal_z, lambda its: has(its, "dynamic"), "a dynamic latent", 1, 11, least=2),
     "interpolation": Mode(interpolation, lambda its: hasattr(its, "decode"), "a decoder", 2, 8, least=2),
     "prediction": Mode(
         prediction,

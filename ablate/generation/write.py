@@ -13,7 +13,7 @@ from ablate import pictures
 from ablate.data.audio import write_wav
 from ablate.data.dataset import Data, Split
 from ablate.errors import Mistake
-from ablate.generation.modes import MODES, Made, Maker, make, mode_of
+from ablate.generation.modes import GRIDS, MODES, SPAN, Made, Maker, make, mode_of
 from ablate.generation.run import Run, open_run
 from ablate.metrics.pictures import caption, pick, visible
 from ablate.registry import unknown
@@ -41,6 +41,7 @@ class Read:
 
     x: Tensor  # (N, T, *frame)
     names: list[str]  # (N,)
+    whole: tuple[Tensor, ...]  # (N,) of (W, T, *frame): all windows of each one's sequence
 
 
 def generate(name: str, folder: Path, asked: Asked, out: Path) -> list[Path]:
@@ -51,7 +52,7 @@ def generate(name: str, folder: Path, asked: Asked, out: Path) -> list[Path]:
     run = open_run(name, folder)
     asked = settled(asked, run)
     read = chosen(asked, run)
-    maker = Maker(run.model, likelihood(run.trial), asked.seed)
+    maker = Maker(run.model, likelihood(run.trial), asked.seed, read.whole if asked.mode == "replacement" else ())
     given = read.x[:, : asked.prefix] if asked.mode == "prediction" else read.x
     assert asked.count is not None and asked.length is not None
     made = make(asked.mode, maker, given, asked.count, asked.length)
@@ -98,7 +99,8 @@ def chosen(asked: Asked, run: Run) -> Read:
     names = [f"{split.items[split.sequence[row]]}" for row in rows]
     empty = torch.zeros(0, split.window, *run.data.frame)
     labels = [caption(run.data, split, row) for row in rows] if len(set(names)) == len(names) else names
-    return Read(split.x(rows) if wanted else empty, labels)
+    whole = tuple(split.x(np.flatnonzero(split.sequence == split.sequence[row])) for row in rows)
+    return Read(split.x(rows) if wanted else empty, labels, whole)
 
 
 def middle(split: Split, item: str) -> int:
@@ -121,7 +123,7 @@ def seen(out: Path, data: Data, made: Made, read: Read, asked: Asked) -> list[Pa
     frame_ms = getattr(data.dataset.options, "hop_ms", None)
     x, x_hat = visible(data, read.x.numpy()), visible(data, made.x_hat)
     contents = {}
-    if asked.mode == "swap":
+    if asked.mode in GRIDS:
         contents["made.png"] = pictures.swap_grid(x, x_hat, read.names, frame_ms=frame_ms)
     else:
         rows, names = x_hat, labels(asked, read, len(x_hat))
@@ -144,12 +146,15 @@ def labels(asked: Asked, read: Read, count: int) -> list[str]:
         return [read.names[0], *[f"{i / (count - 1):.2f}" for i in range(1, count - 1)], read.names[1]]
     if asked.mode == "prediction":
         return read.names
+    if asked.mode.startswith("traversal"):
+        latent, offsets = asked.mode[-1], np.linspace(-SPAN, SPAN, count)
+        return [f"{latent} of {read.names[0]} {offset:+.1f}" for offset in offsets]
     kept = {"conditional-f": "f", "conditional-z": "z"}.get(asked.mode)
     return [f"{kept} of {read.names[0]}, {i + 1}" if kept else str(i + 1) for i in range(count)]
 
 
 def heard(out: Path, data: Data, made: Made) -> list[Path]:
-    """`made_1.wav`, ..., of swaps `made_1_2.wav` (f of 1, z of 2); none where the data are no sound."""
+    """`made_1.wav`, ..., of grids `made_1_2.wav` (f of 1, z of 2); none where the data are no sound."""
     files = []
     lead = made.x_hat.ndim - 1 - len(data.frame)  # axes before (T, *frame)
     for index in np.ndindex(*made.x_hat.shape[:lead]):
