@@ -98,7 +98,7 @@ def test_swapped_codes_decode_sequence_by_sequence(name):
 @pytest.mark.long
 @pytest.mark.parametrize("name", ["lstm_f", "lstm_c"])
 def test_explains_eight_sequences(name):
-    assert_learns(name, 300, 0.005)
+    assert_learns(name, 300, 0.005, bar=name == "lstm_c")  # lstm_f has eight numbers for ten frames: about equal
 
 
 def test_prior_samples_are_the_noise_and_last():
