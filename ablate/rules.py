@@ -58,6 +58,7 @@ def offers(model: Entry) -> set[str]:
     """What a model has for terms and metrics to need: roles of its latents, `latent:<name>`, parts."""
     latents: dict[str, str] = model.meta.get("latents", {})
     parts = {part for part in ("decoder", "predictor", "sequences") if model.meta.get(part)}
+    parts |= set() if model.meta.get("joint_prior") else {"priors"}
     return set(latents.values()) | {f"latent:{name}" for name in latents} | parts
 
 
@@ -77,6 +78,7 @@ def need_in_words(need: str) -> str:
     if need.startswith("latent:"):
         return f"a latent named {need.removeprefix('latent:')}"
     parts = {"decoder": "a decoder", "predictor": "a predictor of frames", "sequences": "a mean of every sequence"}
+    parts["priors"] = "a prior that factorises over dimensions"
     return parts.get(need, f"a {need} latent")
 
 

@@ -116,3 +116,9 @@ def test_a_model_that_tells_variances_is_read_as_gaussian(tmp_path: Path) -> Non
         load_study(file)
     file.write_text(file.read_text().replace("itakura_saito", "gaussian"))
     load_study(file)
+
+
+def test_beta_tc_needs_a_prior_of_every_dimension(tmp_path: Path) -> None:
+    """p(a) of KVAE couples frames and dimensions, so that the last part of beta_tc is not what its name says."""
+    with pytest.raises(Mistake, match="needs a prior that factorises over dimensions; model 'kvae' has a"):
+        load_study(searched(tmp_path, "kvae", "recon: 1, kl_a: 1, beta_tc: 1"))

@@ -23,7 +23,7 @@ class BetaTCOptions:
     gamma_steps: int = field(default=0, metadata={"ge": 0})  # of the optimiser, until gamma has its value
 
 
-@LOSSES("beta_tc", options=BetaTCOptions, needs=set(), bound=False, beta=False)
+@LOSSES("beta_tc", options=BetaTCOptions, needs={"priors"}, bound=False, beta=False)
 def beta_tc(model: Any, batch: Batch, out: Output, *, options: BetaTCOptions) -> Tensor:
     """alpha I(c; x) + beta TC(c) + gamma sum_d KL(q(c_d) || p(c_d)) (Chen et al. 2018, arXiv 1802.04942), (B,), nats.
 

@@ -55,7 +55,7 @@ class KVAEOptions:
     phases: tuple[int, int] = field(default=(0, 0), metadata={"ge": 0})  # epochs of the nets alone, then with A, B, C
 
 
-@MODELS("kvae", options=KVAEOptions, latents={"a": "dynamic"}, decoder=True)
+@MODELS("kvae", options=KVAEOptions, latents={"a": "dynamic"}, decoder=True, joint_prior=True)
 class KVAE(nn.Module):
     """Kalman variational autoencoder (Fraccaro et al. 2017, arXiv 1710.05741).
 
