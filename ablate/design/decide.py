@@ -1,14 +1,15 @@
 """The p-values of a study's contrasts in their families, and the verdicts that follow (statistics.md 4.3-4.5, 4.10)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from ablate.design.factorial import Fit, lenth
 from ablate.design.measured import Estimate
 from ablate.design.paired import MIN_PAIRS, Equivalence, holm, tost
 from ablate.design.plan import Plan
 from ablate.design.sequential import Course, Standing
-from ablate.design.verdict import BETTER, UNDECIDED, WORSE, Evidence, Verdict, notes, ruled
+from ablate.design.verdict import BETTER, EQUIVALENT, UNDECIDED, WORSE, Evidence, Verdict, notes, ruled
 
 
 @dataclass(frozen=True)
@@ -98,30 +99,34 @@ def judged(
     *,
     differs: bool,
     equivalent: bool,
-    beside: tuple[str, str] = ("", ""),
+    beside: tuple[str, Mapping[str, str]] = ("", MappingProxyType({})),
 ) -> Decided:
-    """The verdict on a contrast; `beside` are notes on the estimate and on a claimed difference."""
+    """The verdict on a contrast; `beside` is a note on the estimate, and one by the word of the verdict."""
     cells = "" if plan.test == "ols" else "both" if len(one.contrast.weights) == 2 else "all its cells"
     noted = notes(one.effect, len(one.seeds), one.arm.account, one.reference.account, one.settled, cells)
     gain = None if its.mean is None else plan.design.sign * its.mean
     evidence = Evidence(one.pairs, len(one.seeds), gain, differs, equivalent, its.enough, one.settled)
     found = ruled(evidence, one.arm.account, one.reference.account, noted)
     general, of_claim = beside
-    extra = [general] * bool(general) + [of_claim] * (bool(of_claim) and found.word in (BETTER, WORSE))
+    extra = [note for note in (general, of_claim.get(found.word, "")) if note]
     return Decided(how.p, how.p_holm, how.equivalence, how.p_eq_holm, found, (*found.notes, *extra))
 
 
-def uniform(plan: Plan, one: Estimate, fit: Fit | None) -> tuple[str, str]:
-    """Notes of a factorial that its fit decides: cells that it lacks, and a claim that not every seed bears out."""
+def uniform(plan: Plan, one: Estimate, fit: Fit | None) -> tuple[str, dict[str, str]]:
+    """Notes of a factorial that its fit decides: cells that it lacks, and claims that not every seed bears out."""
     if fit is None or plan.test != "ols":
-        return "", ""
+        return "", {}
     cells = plan.runs
     general = f"least squares on {fit.n} of {cells} cells" if fit.n < cells else ""
     if one.contrast.name in fit.inestimable:
         general = "cannot be estimated from the cells that finished"
     its = one.effect
-    seeds_agree = its is not None and its.lo is not None and its.hi is not None and (its.lo > 0 or its.hi < 0)
-    return general, "" if seeds_agree else "not uniform over seeds"
+    apart = its is not None and its.lo is not None and its.hi is not None and (its.lo > 0 or its.hi < 0)
+    margin = plan.design.margin
+    close = tost(its.mean, its.se, its.df, margin, plan.design.alpha) if its and margin is not None else None
+    alike = close is not None and close.p <= plan.design.alpha
+    words = [word for word, borne_out in ((BETTER, apart), (WORSE, apart), (EQUIVALENT, alike)) if not borne_out]
+    return general, dict.fromkeys(words, "not uniform over seeds")
 
 
 def stopped(plan: Plan, one: Estimate, its: Basis, at: Standing, how: Decided) -> Decided:
@@ -137,7 +142,7 @@ def stopped(plan: Plan, one: Estimate, its: Basis, at: Standing, how: Decided) -
         Decided(at.p_seq, None, how.equivalence, how.p_eq_holm),
         differs=rejected,
         equivalent=at.equivalent,
-        beside=(note or going, ""),
+        beside=(note or going, {}),
     )
     undecided = made.verdict is not None and made.verdict.word == UNDECIDED
     if at.state == "budget" and undecided and made.verdict and not made.verdict.reason.startswith("fails"):

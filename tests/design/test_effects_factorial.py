@@ -187,3 +187,14 @@ def test_one_seed_marks_and_decides_nothing():
     for i, arm in enumerate(its.arms):
         loud[0][i] += 2.0 * ("scc" in arm.on)
     assert effects(its, cells(its, loud))["scc"].notes.startswith("outside Lenth's margin")
+
+
+def test_an_equivalence_that_seeds_do_not_bear_out():
+    """The fit pools the error of all cells; the effects by seed leave the margin."""
+    its = planned("factorial", NAMES[:3], range(5), margin=0.05)
+    turns = (0.09, -0.09, 0.08, -0.08, 0.0)
+    rng = np.random.default_rng(0)
+    y = {arm.name: {s: 0.5 + turns[s] * ("scc" in arm.on) + 0.001 * rng.normal() for s in range(5)} for arm in its.arms}
+    row, calm = effects(its, y)["scc"], effects(its, y)["mi"]
+    assert row.verdict.startswith("equivalent") and "not uniform over seeds" in row.notes
+    assert calm.verdict.startswith("equivalent") and "not uniform" not in calm.notes
