@@ -46,6 +46,7 @@ class Shares:
 
     def __init__(self, planned: list[Share], split: Split, trial: Trial, place: Place, epoch: int):
         self.planned, self.split, self.trial, self.place, self.epoch = planned, split, trial, place, epoch
+        self.before = steps_before(split, trial, place, epoch, len(planned))
 
     def __len__(self) -> int:
         return len(self.planned)
@@ -59,7 +60,7 @@ class Shares:
         x, index = read(split, its.index, trial, place), torch.from_numpy(its.index).to(place.device)
         told: dict[str, Any] = origin(split, its.index, its.row, place) | {"drawn": its.drawn}
         gather = all_gather if place.world > 1 else alone
-        return Batch(x, index, split.n, draw, gather, epoch, step=epoch * len(self) + i, **told)
+        return Batch(x, index, split.n, draw, gather, epoch, step=self.before + i, **told)
 
 
 def shares(split: Split, trial: Trial, place: Place, epoch: int) -> Shares:
@@ -72,6 +73,36 @@ def shares(split: Split, trial: Trial, place: Place, epoch: int) -> Shares:
     return Shares(list(plan(split, trial, place, epoch)), split, trial, place, epoch)
 
 
+def steps_before(split: Split, trial: Trial, place: Place, epoch: int, steps: int) -> int:
+    """Optimiser steps of all epochs before this one, which has `steps`; a function of the epoch alone.
+
+    Epochs differ in length only where a table holds some of the sequences at a time, each with its own windows.
+    """
+    rows = table_rows(trial, split)
+    if rows is None:
+        return epoch * steps
+    total = 0
+    for earlier in range(epoch):
+        for drawn in groups(split, trial, earlier, rows):
+            n = int(split.segments[drawn].sum())
+            total += n // global_size(n, trial, place)
+    return total
+
+
+def groups(split: Split, trial: Trial, epoch: int, rows: int) -> np.ndarray:
+    """The sequences that a table of so many rows holds in an epoch, (times, rows)."""
+    sequences = permutation(len(split.items), trial.train.seed, "sequences", epoch)
+    return sequences[: len(sequences) // rows * rows].reshape(-1, rows)
+
+
+def global_size(n: int, trial: Trial, place: Place) -> int:
+    """Windows of a global batch, of n that there are. Raises Mistake where that is less than one for each worker."""
+    size = min(trial.train.batch_size, n // place.world * place.world)
+    if size == 0:
+        raise Mistake(f"{n} training window for {place.world} workers; lower resources.workers")
+    return size
+
+
 def plan(split: Split, trial: Trial, place: Place, epoch: int) -> Iterator[Share]:
     """Which windows go into which batch."""
     seed, rows = trial.train.seed, table_rows(trial, split)
@@ -79,8 +110,7 @@ def plan(split: Split, trial: Trial, place: Place, epoch: int) -> Iterator[Share
         order, row = permutation(split.n, seed, "order", epoch), np.arange(len(split.items))
         yield from passed(order, row, trial, place, epoch)
         return
-    sequences = permutation(len(split.items), seed, "sequences", epoch)
-    for number, drawn in enumerate(sequences[: len(sequences) // rows * rows].reshape(-1, rows)):
+    for number, drawn in enumerate(groups(split, trial, epoch, rows)):
         row = np.full(len(split.items), -1)
         row[drawn] = np.arange(rows)
         windows = np.flatnonzero(row[split.sequence] >= 0)
@@ -92,10 +122,8 @@ def plan(split: Split, trial: Trial, place: Place, epoch: int) -> Iterator[Share
 def passed(order: np.ndarray, row: np.ndarray, trial: Trial, place: Place, epoch: int, *part: int) -> Iterator[Share]:
     """Batches of the windows `order`, once through; `row`: where the table has each sequence."""
     n = len(order)
-    size = min(trial.train.batch_size, n // place.world * place.world)
+    size = global_size(n, trial, place)
     local = size // place.world
-    if local == 0:
-        raise Mistake(f"{n} training window for {place.world} workers; lower resources.workers")
     rows = slice(place.rank * local, (place.rank + 1) * local)
     steps = n // size
     for i in range(steps):

@@ -1,5 +1,6 @@
 """Tables of sequences in training: drawn K at a time, found for unseen ones, kept, cut and carried on."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,19 @@ def test_batches_say_where_their_windows_are_from() -> None:
         assert batch.drawn is None and batch.sequence is not None and batch.segments is not None
         assert batch.sequence.tolist() == split.sequence[batch.index].tolist()
         assert batch.segments.tolist() == counts[split.sequence[batch.index]].tolist()
+
+
+def test_steps_are_counted_through_epochs_of_different_length() -> None:
+    """What anneals by the step (capacity, beta_tc) neither repeats nor skips one, wherever a run goes on."""
+    split = data().train
+    kept = np.flatnonzero(
+        (split.sequence % 3 == 0) | (split.starts == 0)
+    )  # a third of the sequences has all its windows
+    cut = replace(split, sequence=split.sequence[kept], starts=split.starts[kept], first=split.first[kept])
+    epochs = [list(shares(cut, of("five at a time", batch_size=4), place(), epoch)) for epoch in range(6)]
+    assert len({len(batches) for batches in epochs}) > 1
+    steps = [batch.step for batches in epochs for batch in batches]
+    assert steps == list(range(len(steps)))
 
 
 def test_sequences_come_as_many_at_a_time_as_the_table_holds() -> None:
