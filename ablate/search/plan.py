@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from ablate.data.dataset import load_data
 from ablate.design.arms import Arm
 from ablate.naming import describe_difference
 from ablate.records import CellRecord
@@ -71,6 +72,13 @@ class Planner:
         """`attempts`: which attempt is meant, by cell key; the first for all others."""
         self.study, self.data_digest, self.attempts = study, data_digest, attempts
         self._arms: dict[str, tuple[Trial, str]] = {}  # of a design, by their leaves, with their signatures
+        self._digests = {study.base.data: data_digest}
+
+    def digest(self, trial: Trial) -> str:
+        """Digest of the data that a configuration sees: its own where it changes options of the data."""
+        if trial.data not in self._digests:
+            self._digests[trial.data] = load_data((trial.data.name, trial.data.options)).digest
+        return self._digests[trial.data]
 
     def searched(self, point: Point, role: str = "search") -> Cell:
         """The cell of a point of the space, on the study's own seed."""
@@ -100,7 +108,7 @@ class Planner:
             self._arms[leaves] = trial, signature(trial)
         trial, its = self._arms[leaves]
         trial = replace(trial, train=replace(trial.train, seed=seed))
-        key = cell_key(trial, self.data_digest, its)
+        key = cell_key(trial, self.digest(trial), its)
         attempt = self.attempts.get(key, 1)
         return Cell(trial, its, key, arm.name, role, arm.leaves, test, pictures, attempt, metric)
 
@@ -108,7 +116,7 @@ class Planner:
         self, trial: Trial, name: str, role: str, point: Point, test: bool = False, pictures: bool = False
     ) -> Cell:
         its = signature(trial)
-        key = cell_key(trial, self.data_digest, its)
+        key = cell_key(trial, self.digest(trial), its)
         attempt = self.attempts.get(key, 1)
         return Cell(trial, its, key, name, role, point, test, pictures, attempt)
 

@@ -109,7 +109,6 @@ def test_a_cell_without_the_metric_is_run_again_by_another_study(world: World, m
         ("design.margin=0.02", "design.margin = 0.01, this file has 0.02"),
         ("design.alpha=0.01", "design.alpha = 0.05, this file has 0.01"),
         ("design.metric=test/swap", 'design.metric = "test/gap", this file has "test/swap"'),
-        ("design.mode=min", 'design.mode = "max", this file has "min"'),
         ("design.test=t", 'design.test = "auto", this file has "t"'),
         ("design.kind=add_one_in", 'design.kind = "factorial", this file has "add_one_in"'),
         ("loss.scc.weight=20", "design.components.scc.on.loss.scc.weight = 10, this file has 20"),

@@ -55,7 +55,6 @@ def test_what_may_change(toys: Path, override: str) -> None:
     [
         ("train.epochs=9", "train.epochs = 8, this file has 9"),
         ("search.metric=valid/swap", 'search.metric = ["valid/gap"], this file has ["valid/swap"]'),
-        ("search.mode=min", 'search.mode = ["max"], this file has ["min"]'),
         ("search.algorithm=random", 'search.algorithm = "tpe", this file has "random"'),
         ("search.scheduler.grace=2", "search.scheduler.grace = 3, this file has 2"),
         ("search.confirm.top=2", "search.confirm.top = 1, this file has 2"),

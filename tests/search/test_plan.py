@@ -7,14 +7,27 @@ from pathlib import Path
 import pytest
 from toys import toys
 
+from ablate.config import load_study
+from ablate.data.dataset import load_data
 from ablate.errors import Mistake
-from ablate.search.plan import Outcome, address, final, newest, next_attempts, once, outcome
+from ablate.search.plan import Outcome, Planner, address, final, newest, next_attempts, once, outcome
 from ablate.signature import cell_key, signature
+from ablate.study import Study
 from ablate.trial import Trial
 
 from .world import CONFIRMED, DATA, DEFAULT, POINT, config, planner, recorded
 
 __all__ = ["toys"]
+OWN = """\
+name: own
+data: {name: simvowels, utterances: UTTERANCES}
+model: {name: dsae}
+loss: {recon: 1, kl_f: 1, kl_z: 1}
+"""
+
+
+def digest_of(study: Study) -> str:
+    return load_data((study.base.data.name, study.base.data.options), workers=1).digest
 
 
 def test_a_point_becomes_a_cell(toys: Path) -> None:
@@ -118,3 +131,20 @@ def test_each_cell_once_the_first_of_several(toys: Path) -> None:
     one, twin = (its.confirmed(its.study.base, name, 1000, {}, pictures=False) for name in ("default", "twin"))
     other = its.searched(POINT)
     assert [cell.name for cell in once([one, other, twin])] == ["default", other.name]
+
+
+def test_an_arm_with_other_data_has_the_key_of_a_study_of_its_own(tmp_path: Path) -> None:
+    """What it saw is in the key: 12 or 10 training utterances, whichever study asks."""
+    (tmp_path / "own.yaml").write_text(OWN.replace("UTTERANCES", "[10, 5, 5]"))
+    text = OWN.replace("UTTERANCES", "[12, 5, 5]") + (
+        "design:\n  kind: leave_one_out\n  components:\n"
+        "    - many: {on: {data.utterances: [12, 5, 5]}, off: {data.utterances: [10, 5, 5]}}\n"
+        "  seeds: 3\n  metric: test/elbo\n  mode: max\n"
+    )
+    (tmp_path / "both.yaml").write_text(text)
+    both, own = load_study(tmp_path / "both.yaml"), load_study(tmp_path / "own.yaml")
+    assert both.plan is not None
+    here = Planner(both, digest_of(both))
+    full, fewer = (here.designed(arm, 0, False) for arm in both.plan.arms)
+    assert full.key == cell_key(full.trial, digest_of(both))
+    assert fewer.key == cell_key(own.base, digest_of(own)) and digest_of(own) != digest_of(both)
