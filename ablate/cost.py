@@ -26,7 +26,7 @@ def estimate(study: Study, data: Data, searched: int, confirmed: float, at_once:
     all terms, some few. A confirmed best configuration is charged the same.
     """
     base, dear = pace(study.base, data), pace(dearest(study), data)
-    mean = (base.epoch + dear.epoch) / 2 * study.base.train.epochs
+    mean = (base.run(study.base) + dear.run(study.base)) / 2
     total = searched * mean
     confirm = study.search.confirm if study.search else None
     if confirm is not None and confirmed:
@@ -41,7 +41,7 @@ def estimate(study: Study, data: Data, searched: int, confirmed: float, at_once:
 
 def whole(trial: Trial, its: Pace, test: float) -> float:
     """Seconds of one run that ends with a look at the test split, `test` times as large as the validation split."""
-    return its.epoch * trial.train.epochs + its.look * test
+    return its.run(trial) + its.look * test
 
 
 def dearest(study: Study) -> Trial:

@@ -72,6 +72,9 @@ def look_at(study: Study, known: Known) -> Outlook:
         devices.add(record.tags.get("ablate.device", "") if record else "")
         if cell.role == "design":
             found.setdefault(cell.name, {})[cell.seed] = value_of(study, out)
+    if study.plan.design.kind == "path":  # of the configurations between, at most so many are tried
+        k, arms = len(study.plan.components), study.plan.arms
+        its.left[arms[-1].name] += (1 + k * (k + 1) // 2 - len(arms)) * len(study.plan.seeds)
     its.devices = tuple(sorted(devices - {""}))
     its.pilot = pilot_of(study, found)
     return its

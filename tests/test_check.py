@@ -124,7 +124,11 @@ def test_a_real_probe_measures_something(file):
     data = load_data((study.base.data.name, study.base.data.options))
     its = pace(study.base, data, steps=2)
     assert 0 < its.step < 1 and its.look > 0
-    assert its.steps == data.train.n // 16 and its.epoch == its.step * its.steps + its.look
+    assert its.steps == data.train.n // 16 and its.terms is not None and its.terms > 0
+    trial = study.base.replace({"train.epochs": 10})
+    rare = trial.replace({"metrics.every": 4})
+    assert its.run(trial) == pytest.approx(10 * (its.step * its.steps + its.look))
+    assert its.run(rare) == pytest.approx(10 * its.step * its.steps + 4 * its.look + 6 * its.terms)  # 1, 4, 8 and 10
 
 
 def test_the_dearest_configuration_has_the_largest_of_everything(file):

@@ -103,6 +103,17 @@ def test_the_cost_of_all_cells(file: Path, fast: None) -> None:
         refuse(plan, "1s")
 
 
+def test_a_path_is_priced_by_the_most_that_it_may_try(file: Path, fast: None) -> None:
+    """Three components: 1 + 3 + 2 + 1 configurations on 9 seeds."""
+    file.write_text(TEXT.replace("leave_one_out", "path").replace("  margin: 0.01\n", ""))
+    plan = examine(prepared(file))
+    assert plan.outlook is not None and plan.outlook.bill is not None and plan.outlook.bill.runs == 7 * 9
+    assert shown(plan)["cost"].startswith("at most ")
+    refuse(plan, "1h")
+    with pytest.raises(Mistake, match="more than --budget 20s"):
+        refuse(plan, "20s")
+
+
 def test_arms_that_are_tuned_first_are_priced_by_all_that_they_run(file: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr("ablate.check.check_steps", lambda *_: None)
     monkeypatch.setattr("ablate.check.pulled", lambda *_: {})

@@ -174,7 +174,7 @@ def cost(checked: Checked) -> str:
         return "nothing is left to run"
     kind = "GPU" if checked.study.resources.gpus_per_worker else "CPU"
     open_ended = isinstance(plan.design.seeds, Sequential) or plan.design.kind == "path"
-    most = "at most " if isinstance(plan.design.seeds, Sequential) else "at least " if open_ended else ""
+    most = "at most " * open_ended
     parameters = max((max(counts) for counts in checked.parameters.values()), default=0)
     disk = parameters * COPIES * BYTES * bill.runs / 2**20
     source = "ten steps of each kind of arm" if bill.measured else "earlier runs in the record"

@@ -45,7 +45,7 @@ def timed(study: Study, data: Data, cells: Iterable[Cell]) -> dict[str, float]:
             mine = data_of(cell.trial, study.base, data)
             its = pace(cell.trial, mine)
             test = its.look * mine.test.n / mine.valid.n if cell.test else 0.0
-            shapes[shape] = its.epoch * cell.trial.train.epochs + test
+            shapes[shape] = its.run(cell.trial) + test
         if shape in shapes:
             priced.append((cell.name, shapes[shape]))
     return by_arm(study, priced)

@@ -15,7 +15,7 @@ from ablate.training.batches import Place, shares
 from ablate.training.cell import build_step, local_device, prepare_process
 from ablate.training.loop import make_optimiser
 from ablate.training.step import Step, objective
-from ablate.training.validation import score
+from ablate.training.validation import measures, score
 from ablate.trial import Trial
 from ablate.types import Batch
 
@@ -31,11 +31,14 @@ class Pace:
     step: float
     steps: int  # per epoch
     look: float  # terms and metrics of the validation split
+    terms: float | None = None  # terms alone, as in epochs without metrics; None: as long
 
-    @property
-    def epoch(self) -> float:
-        """One epoch, its validation included."""
-        return self.step * self.steps + self.look
+    def run(self, trial: Trial) -> float:
+        """All epochs of a run with their validation, of which only some measure metrics."""
+        epochs = trial.train.epochs
+        measured = sum(measures(trial, epoch) for epoch in range(1, epochs + 1))
+        terms = self.look if self.terms is None else self.terms
+        return epochs * self.step * self.steps + measured * self.look + (epochs - measured) * terms
 
 
 def pace(trial: Trial, data: Data, steps: int = STEPS) -> Pace:
@@ -50,7 +53,8 @@ def pace(trial: Trial, data: Data, steps: int = STEPS) -> Pace:
     place = Place(Path(), "", device=device)
     step = build_step(alone, data, device)
     size = min(trial.train.batch_size, data.train.n)
-    return Pace(step_time(step, data, alone, place, steps), data.train.n // size, look_time(step, data, alone, place))
+    looks = (look_time(step, data, alone, place, measured) for measured in (True, False))
+    return Pace(step_time(step, data, alone, place, steps), data.train.n // size, *looks)
 
 
 def step_time(step: Step, data: Data, trial: Trial, place: Place, steps: int) -> float:
@@ -77,11 +81,12 @@ def endless(data: Data, trial: Trial, place: Place) -> Iterator[Batch]:
         yield from shares(data.train, trial, place, epoch)
 
 
-def look_time(step: Step, data: Data, trial: Trial, place: Place) -> float:
+def look_time(step: Step, data: Data, trial: Trial, place: Place, measured: bool) -> float:
     """Seconds of one validation, from the second of two looks at windows spread over the split."""
     part = some(data.valid, LOOKED_AT)
     seen = replace(data, valid=part)
-    times = [timed(lambda: score(step, seen, trial, place, "valid", 1), place.device) for _ in range(2)]
+    epoch = next((epoch for epoch in range(1, trial.train.epochs + 1) if measures(trial, epoch) == measured), 1)
+    times = [timed(lambda: score(step, seen, trial, place, "valid", epoch), place.device) for _ in range(2)]
     return times[1] * data.valid.n / part.n
 
 

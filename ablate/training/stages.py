@@ -12,14 +12,18 @@ def own_share(model: Any, epoch: int) -> float | None:
     return model.share(epoch) if getattr(model, "mode", None) == "scheduled" else None
 
 
+def begins(model: Any, epoch: int) -> bool:
+    """Whether the share of own outputs jumps where so many epochs are done."""
+    return epoch > 0 and own_share(model, epoch) != own_share(model, epoch - 1)
+
+
 def begin_stage(model: Any, optimiser: torch.optim.Optimizer, progress: Progress) -> None:
     """Where the share of own outputs jumps, forget the optimiser's moments, the best epoch and the patience so far.
 
     A larger share is a harder task: its values do not compare with those before. A pure function of the epoch, so that
     a run that is killed at the jump and one that is not do the same.
     """
-    epoch = progress.epoch
-    if epoch and own_share(model, epoch) != own_share(model, epoch - 1):
+    if begins(model, progress.epoch):
         optimiser.state.clear()
         progress.best, progress.best_epoch = None, 0
         progress.stop_best, progress.stop_epoch, progress.stale = None, 0, 0

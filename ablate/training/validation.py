@@ -13,6 +13,7 @@ from ablate.metrics.evaluate import evaluate
 from ablate.random import Draws
 from ablate.training.batches import Place, origin, read
 from ablate.training.progress import Report
+from ablate.training.stages import begins
 from ablate.training.step import Step, elbo
 from ablate.training.tables import unseen
 from ablate.training.usage import Usage
@@ -49,12 +50,16 @@ def score(step: Step, data: Data, trial: Trial, place: Place, split_name: str, e
     values = {f"{split_name}/{name}": per_frame(value, units.get(name, False), frames) for name, value in terms.items()}
     values[f"{split_name}/elbo"] = elbo(terms, step.terms) / frames
     values[f"{split_name}/total"] = sum(term.final * terms[term.name] for term in step.terms if term.weight > 0)
-    every = trial.metrics.every
-    if epoch == 1 or epoch % every == 0 or epoch >= trial.train.epochs:
+    if measures(trial, epoch) or begins(step.model, epoch - 1):  # a stage is judged from its first epoch on
         seed, size, chosen = trial.train.seed, trial.train.batch_size, trial.metrics.chosen or None
         metrics = evaluate(step.model, data, split_name, chosen, seed, place.device, size, likelihood(trial))
         values |= {f"{split_name}/{name}": value for name, value in metrics.items()}
     return values
+
+
+def measures(trial: Trial, epoch: int) -> bool:
+    """Whether metrics are measured after this epoch, counted from 1: the first, every so many, and the last."""
+    return epoch == 1 or epoch % trial.metrics.every == 0 or epoch >= trial.train.epochs
 
 
 def likelihood(trial: Trial) -> Any:

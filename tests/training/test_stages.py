@@ -72,6 +72,16 @@ def test_the_best_of_a_scheduled_run_is_of_its_last_stage(tmp_path: Path) -> Non
     assert reports[-1]["objective"] == reports[-1]["valid/elbo"]
 
 
+def test_a_stage_is_measured_from_its_first_epoch_on(tmp_path: Path) -> None:
+    """Else the run would have no objective, from the jump that forgets the best until the next epoch with metrics."""
+    values = plain(LOSS, SRNN | {"mode": "scheduled", "ss_step": 2}, epochs=6) | {"metrics": {"every": 5}}
+    values["train"] |= {"select": "valid/r2", "select_mode": "max"}
+    reports = run(cell(values, tmp_path))
+    assert ["valid/r2" in report for report in reports] == [True, False, True, False, True, True]
+    assert [report["objective"] is not None for report in reports] == [True] * 6
+    assert reports[3]["objective"] == reports[2]["valid/r2"]
+
+
 def weights(folder: Path) -> dict[str, torch.Tensor]:
     return state(folder)["model"]
 
