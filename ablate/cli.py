@@ -157,9 +157,12 @@ def train(
     from ablate.reporting.closing import show_epoch
     from ablate.signature import cell_key
     from ablate.training.cell import run_cell
+    from ablate.training.measures import check_measures
 
     study = load_study(file, set_ or [])
     data = load_data((study.base.data.name, study.base.data.options), progress=True)
+    key, metrics = study.measured
+    check_measures(study.base, data, metrics, key)
     for line in data.report.lines():
         console.print(f"data: {line}", markup=False, highlight=False, soft_wrap=True)
     place = (folder or Path(study.tracking.folder) / f"{study.name}-train").resolve()
@@ -280,8 +283,8 @@ def generate(
     mode: Annotated[
         str,
         typer.Option(
-            help="unconditional, conditional-f, conditional-z, swap, replacement, traversal-f, traversal-z, interpolation "
-            "or prediction."
+            help="unconditional, conditional-f, conditional-z, swap, replacement, traversal-f, traversal-z, "
+            "interpolation or prediction."
         ),
     ] = "unconditional",
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="A new folder; default: generated-MODE here.")] = None,

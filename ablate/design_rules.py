@@ -15,7 +15,7 @@ from ablate.positions import Place, dotted
 from ablate.ranges import BAD, Range
 from ablate.registry import METRICS, MODELS
 from ablate.rules import Broken, Facts, batch_divides, lacking, likelihoods_agree
-from ablate.search_rules import unmeasured
+from ablate.search_rules import unmeasured, upside_down
 from ablate.study import Study, chosen_by
 from ablate.trial import Plain, Trial, build
 
@@ -84,6 +84,8 @@ def judged(facts: Facts) -> Broken:
     sentence = unmeasured(facts, "design.metric", design.metric)
     if sentence:
         yield place, sentence
+    elif turned := upside_down("design", design.metric, design.mode):
+        yield ("design", "mode"), turned
     given = facts.document.get(("train", "select"))
     if given is not None and given != chosen_by(design.metric):
         yield (

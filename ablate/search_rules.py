@@ -76,6 +76,8 @@ def judged(facts: Facts) -> Broken:
         sentence = unfit(facts, metric)
         if sentence:
             yield ("search", "metric", i), sentence
+        elif len(search.mode) == len(search.metric) and (sentence := upside_down("search", metric, search.mode[i])):
+            yield ("search", "mode", i), sentence
     given = facts.document.get(("train", "select"))
     if given is not None and given != search.metric[0]:
         yield (
@@ -107,6 +109,23 @@ def unfit(facts: Facts, metric: str) -> str | None:
             "bound; name it, with weight 0 where it is not to be trained"
         )
     return unmeasured(facts, "search.metric", metric)
+
+
+def upside_down(section: str, metric: str, mode: str) -> str | None:
+    """The sentence about a mode under which the worst would win, or None; what a pattern names may be asked both ways.
+
+    The directions are those of `training.progress.direction`, which is of a higher room.
+    """
+    name = metric.partition("/")[2]
+    lower = [key for entry in METRICS for key in entry.meta.get("lower", ())]
+    higher = [key for entry in METRICS for key in entry.meta.get("keys") or () if "*" not in key]
+    if name in (*LOSSES.names(), "total") or any(fnmatch.fnmatchcase(name, key) for key in lower):
+        known, why = "min", "lower"
+    elif name in ("elbo", *higher):
+        known, why = "max", "higher"
+    else:
+        return None
+    return None if mode == known else f"{section}.mode is {mode}, but {metric} is better when {why}; write {known}"
 
 
 def lacking_of_bound(facts: Facts) -> list[str]:

@@ -116,6 +116,27 @@ def test_a_study_without_search_cannot_be_swept(call: Call, tmp_path: Path) -> N
     sentence(call("sweep", "baseline.yaml"), "there is no `search`", "ablate train")
 
 
+REFUSED = """\
+name: refused
+data: {name: simvowels, utterances: [16, 10, 10], segments: 8, n_mels: 12, hop_ms: 20, window: 10}
+model: {name: srnn, likelihood: LIKELIHOOD}
+loss: {recon: {options: {likelihood: LIKELIHOOD}}, kl_z: 1}
+"""
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "needs"), [("mpjpe", "positions of joints"), ("itakura_saito", "power spectra")]
+)
+def test_values_that_the_likelihood_cannot_take_are_not_trained(
+    call: Call, tmp_path: Path, likelihood: str, needs: str
+) -> None:
+    (tmp_path / "refused.yaml").write_text(REFUSED.replace("LIKELIHOOD", likelihood))
+    said = call("train", "refused.yaml")
+    assert said.code == 2 and not (tmp_path / "runs").exists()
+    told = [line for line in said.err.splitlines() if not line.startswith("preparing")]
+    assert len(told) == 1 and f"likelihood {likelihood} needs {needs}" in told[0]
+
+
 def test_an_unknown_option_is_a_mistake_too(call: Call) -> None:
     assert call("sweep", "--no-such-option").code == 2
 

@@ -50,7 +50,7 @@ def test_values_of_components_get_the_types_of_their_leaves(toys: Path) -> None:
 
 
 def test_a_study_with_a_metric_of_the_validation_split(toys: Path) -> None:
-    assert load(DESIGN, "design.metric=valid/gap", "design.mode=min").base.train.select_mode == "min"
+    assert load(DESIGN, "design.metric=valid/f_from_z", "design.mode=min").base.train.select_mode == "min"
 
 
 KINDS = {
