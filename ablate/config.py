@@ -23,7 +23,7 @@ from pydantic import (
 from ablate.baselines import level_of, weights_digest, with_baselines
 from ablate.design.components import near
 from ablate.design.options import Design
-from ablate.design_rules import SPACE, build_design, design_broken, designed, files_of, plan_of
+from ablate.design_rules import SPACE, build_design, design_broken, designed, files_of, plan_of, undoing
 from ablate.draft import Draft, put, range_kinds, spell_out, study_name, tuples, unknown_sections
 from ablate.errors import Mistake
 from ablate.naming import describe_difference
@@ -180,6 +180,9 @@ def interpret(draft: Draft, path: Path, baseline: bool) -> Study | None:
         plan_of(draft, design, base, functools.partial(typed, draft), from_file) if base and not baseline else None
     )
     retuned = take_retuned(draft, base) if design and design.retune and base else {}
+    if planned is not None:
+        for place, sentence in undoing(planned[1], retuned):
+            draft.key(place, sentence)
     study = None
     if base is not None and not draft.document.complaints:
         study = assemble(draft, name, base, parts["tracking"] or {}, search, path)

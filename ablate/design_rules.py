@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ablate.design.components import Component, component, twice
+from ablate.design.components import OFF, Component, component, twice
 from ablate.design.options import Budget, Design, Retune, Sequential
 from ablate.design.plan import Plan, plan
 from ablate.draft import Draft
@@ -73,6 +73,26 @@ def tuned(facts: Facts) -> Broken:
         yield ("design", "retune"), "design.retune tunes arms that are known beforehand, and a path finds its own"
 
 
+def undoing(its: Plan, retuned: Mapping[str, Range]) -> Broken:
+    """Ranges that could tune a component away in the arms that have it: those arms would be the ones without.
+
+    What a term weighs where it is on may be tuned, as long as it stays on.
+    """
+    for one in its.components if its.design.kind != "grid" else ():
+        for path in one.paths:
+            where = (*SPACE, path)
+            if path not in retuned:
+                continue
+            weight = path.startswith("loss.") and path.endswith(".weight") and not one.levels[OFF][path]
+            if not weight:
+                yield where, f"design.retune.space: {path} is what component {one.name} switches; leave it out"
+            elif retuned[path].can_be_zero:
+                yield (
+                    where,
+                    f"design.retune.space: {path} may become 0, as without component {one.name}; leave 0 out",
+                )
+
+
 def judged(facts: Facts) -> Broken:
     """The metric must be one that all arms report in the same units."""
     design, place = facts.design, ("design", "metric")
@@ -84,7 +104,7 @@ def judged(facts: Facts) -> Broken:
     sentence = unmeasured(facts, "design.metric", design.metric)
     if sentence:
         yield place, sentence
-    elif turned := upside_down("design", design.metric, design.mode):
+    elif name != "total" and (turned := upside_down("design", design.metric, design.mode)):
         yield ("design", "mode"), turned
     given = facts.document.get(("train", "select"))
     if given is not None and given != chosen_by(design.metric):

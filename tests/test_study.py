@@ -115,7 +115,7 @@ def test_a_baseline_is_one_configuration_on_the_same_data(toys: Path) -> None:
 
 
 def test_of_a_baseline_with_a_search_the_default_is_taken(toys: Path) -> None:
-    other = STUDY.replace("name: toy", "name: plain").replace("metric: valid/gap", "metric: valid/recon")
+    other = STUDY.replace("name: toy", "name: plain").replace("metric: valid/gap", "metric: valid/f_from_z")
     study = load(toys, STUDY + CONFIRM, plain=other)
     assert study.baselines["plain"] == study.base
 

@@ -103,7 +103,11 @@ def of_term(name: str, base: Mapping[str, Any]) -> Component:
 def of_levels(name: str, given: Mapping[str, Any], base: Mapping[str, Any], grid: bool) -> Component:
     """A component with named levels."""
     probe = given.get("probe", True)
+    if not isinstance(probe, bool):
+        raise Mistake(f"design.components: {name}.probe must be true or false; a level needs another name")
     levels = {str(label): leaves for label, leaves in given.items() if label != "probe"}
+    if any(not label.strip() or not label.isprintable() for label in levels):
+        raise Mistake(f"design.components: {name} has a level without a name that can be printed")
     if not grid and set(levels) != {ON, OFF}:
         raise Mistake(f"design.components: {name} needs the levels on and off, not {', '.join(levels) or 'none'}")
     for label, leaves in levels.items():
@@ -128,6 +132,10 @@ def completed(levels: Mapping[str, Mapping[str, Any]], base: Mapping[str, Any], 
     """All levels over the same leaves, in the order in which these are first named; off stands before on."""
     paths = list(dict.fromkeys(path for leaves in levels.values() for path in leaves))
     own = {path: value_at(base, path, name) for path in paths}
+    for path, value in own.items():
+        section, *rest = path.split(".")
+        if isinstance(value, Mapping) and section == "loss" and rest and (len(rest) == 1 or rest[1:] == ["options"]):
+            raise Mistake(f"design.components: {name}: {path} is no leaf; a level names leaves, as in loss.scc.weight")
     order = (OFF, ON) if set(levels) == {ON, OFF} else tuple(levels)
     return {label: {path: levels[label].get(path, own[path]) for path in paths} for label in order}
 
