@@ -15,7 +15,7 @@ from ablate.registry import DATASETS, LOSSES, METRICS, MODELS, Entry
 from ablate.trial import Once, Part, Trial
 
 FORMAT = 1  # of the configuration text; raise it when any default changes, else old and new experiments merge silently
-CODE = 3  # raise it when any number that the engine logs changes
+CODE = 4  # raise it when any number that the engine logs changes
 SHORT = 8  # hex digits shown; lookups always compare all 64
 
 

@@ -22,7 +22,7 @@ class MIOptions:
     clips: int = field(default=6680, metadata={"ge": 1})  # variant ali: its count of training clips
 
 
-@LOSSES("mi", options=MIOptions, needs={"static", "dynamic"}, bound=False, beta=False)
+@LOSSES("mi", options=MIOptions, needs={"static", "dynamic"}, bound=False, beta=False, compares=True)
 def mi(model: Any, batch: Batch, out: Output, *, options: MIOptions) -> Tensor:
     """I(f; z) by sampling from the batch (Chen et al. 2018, arXiv 1802.04942; for f and z as in C-DSVAE), nats, (B,).
 

@@ -19,7 +19,7 @@ class SCCOptions:
     margin: float = field(default=1.0, metadata={"ge": 0})  # of the triplet, in squared distance
 
 
-@LOSSES("scc", options=SCCOptions, needs={"static"}, bound=False, beta=False)
+@LOSSES("scc", options=SCCOptions, needs={"static"}, bound=False, beta=False, compares=True)
 def scc(model: Any, batch: Batch, out: Output, *, options: SCCOptions) -> Tensor:
     """Static consistency constraint on the static code f (S3VAE, Zhu et al. 2020, arXiv 2005.11437), (B,).
 

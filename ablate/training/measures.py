@@ -8,22 +8,28 @@ import torch
 from ablate.data.dataset import Data
 from ablate.errors import Mistake
 from ablate.metrics.evaluate import baselines
-from ablate.registry import METRICS, MODELS, build
+from ablate.models.frames import Emission
+from ablate.registry import LOSSES, METRICS, MODELS, build
 from ablate.training.step import build_terms
 from ablate.training.validation import likelihood
 from ablate.trial import Trial
 
 NAMES = {"valid": "validation", "test": "test"}
 LOOKED_AT = 64  # validation windows whose range is checked
+MEANT = {"itakura_saito": "a log-power", "bernoulli": "a logit"}
+BOUNDS = {"sigmoid": (0, 1), "tanh": (-1, 1)}
+SLACK = 1e-3  # roundings of pictures
 
 
 def check_measures(trial: Trial, data: Data, metrics: Iterable[str], key: str = "search.metric") -> None:
     """Raise Mistake if the model cannot take the frames or the likelihood the values, or the data lack a metric."""
     check_named(trial, data)
     with torch.device("meta"):
-        build_model(trial, data)
+        model = build_model(trial, data)
     build_terms(trial.loss)
     check_values(trial, data)
+    check_range(trial, data, model)
+    check_rows(trial, data)
     chosen = list(metrics)
     splits = {name: baselines(data, name) for name in dict.fromkeys(its.partition("/")[0] for its in chosen)}
     for metric in chosen:
@@ -48,7 +54,45 @@ def check_named(trial: Trial, data: Data) -> None:
 def build_model(trial: Trial, data: Data) -> Any:
     """The model of a configuration for its data; raises Mistake where it cannot take them."""
     check_sequences(trial, data)
-    return build(MODELS[trial.model.name], data.frame, trial.model.options, data.train.window, len(data.train.items))
+    entry, sequences = MODELS[trial.model.name], len(data.train.items)
+    model = build(entry, data.frame, trial.model.options, data.train.window, sequences)
+    squash, its = squash_of(model), likelihood(trial)
+    if squash != "linear" and its in ("itakura_saito", "bernoulli"):
+        raise Mistake(
+            f"likelihood {its} reads the decoder's output as {MEANT[its]}, and model {trial.model.name} sends it "
+            f"through {squash}; set model.output to linear"
+        )
+    return model
+
+
+def squash_of(model: Any) -> str:
+    """The function at the end of the decoder."""
+    return next((its.squash for its in model.modules() if isinstance(its, Emission)), "linear")
+
+
+def check_range(trial: Trial, data: Data, model: Any) -> None:
+    """An output that has bounds must reach the data."""
+    squash = squash_of(model)
+    if squash == "linear":
+        return
+    least, most = BOUNDS[squash]
+    x = data.valid.x(slice(0, min(LOOKED_AT, data.valid.n)))
+    low, high = float(x.min()), float(x.max())
+    if low < least - SLACK or high > most + SLACK:
+        raise Mistake(
+            f"the output of model {trial.model.name} lies in [{least}, {most}] ({squash}), and {trial.data.name} gives "
+            f"{low:.3g} to {high:.3g}; set model.output to linear"
+        )
+
+
+def check_rows(trial: Trial, data: Data) -> None:
+    """Terms that compare windows need more than one of them in validation too."""
+    asked = [name for name, term in trial.loss.terms.items() if LOSSES[name].meta.get("compares") and term.weight]
+    if asked and data.valid.n < 2:
+        raise Mistake(
+            f"loss term {asked[0]} compares windows with each other, and the validation split has {data.valid.n}; "
+            "raise data.valid_share or lower data.window"
+        )
 
 
 def check_sequences(trial: Trial, data: Data) -> None:
