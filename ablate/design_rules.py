@@ -78,12 +78,14 @@ def undoing(its: Plan, retuned: Mapping[str, Range]) -> Broken:
 
     What a term weighs where it is on may be tuned, as long as it stays on.
     """
-    for one in its.components if its.design.kind != "grid" else ():
+    for one in its.components:
         for path in one.paths:
             where = (*SPACE, path)
             if path not in retuned:
                 continue
-            weight = path.startswith("loss.") and path.endswith(".weight") and not one.levels[OFF][path]
+            weight = (
+                path.startswith("loss.") and path.endswith(".weight") and not one.levels.get(OFF, {}).get(path, True)
+            )
             if not weight:
                 yield where, f"design.retune.space: {path} is what component {one.name} switches; leave it out"
             elif retuned[path].can_be_zero:

@@ -117,6 +117,8 @@ def upside_down(section: str, metric: str, mode: str) -> str | None:
     The directions are those of `training.progress.direction`, which is of a higher room.
     """
     name = metric.partition("/")[2]
+    if any(name in entry.meta.get("either", ()) for entry in METRICS):  # asked of one code to be high, of another low
+        return None
     lower = [key for entry in METRICS for key in entry.meta.get("lower", ())]
     higher = [key for entry in METRICS for key in entry.meta.get("keys") or () if "*" not in key]
     if name in (*LOSSES.names(), "total") or any(fnmatch.fnmatchcase(name, key) for key in lower):

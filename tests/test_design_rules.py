@@ -224,3 +224,17 @@ def test_a_metric_that_the_model_of_one_file_lacks(files: Path) -> None:
         load(FILES.replace("frames, z_dim: 4", "sequence, z_dim: 2") + "metrics: {swap: {}, probes: {}}\n")
     assert "metric 'swap' needs" in str(caught.value)
     assert "name under metrics those that the models of all arms have" in str(caught.value)
+
+
+def test_the_equal_error_rate_of_z_may_be_wanted_high(tmp_path: Path) -> None:
+    """A dynamic code should not know the speaker; a static one should."""
+    text = (
+        "name: one\ndata: {name: simvowels}\nmodel: {name: dsae}\nloss: {recon: 1, kl_f: 1, kl_z: 1, scc: 1}\n"
+        "metrics: {eer: {}}\n"
+        "design: {kind: leave_one_out, components: [scc], seeds: 5, metric: test/METRIC, mode: max}\n"
+    )
+    (tmp_path / "one.yaml").write_text(text.replace("METRIC", "eer_z"))
+    assert load_study(tmp_path / "one.yaml").design is not None
+    (tmp_path / "one.yaml").write_text(text.replace("METRIC", "eer_f"))
+    with pytest.raises(Mistake, match=r"design\.mode is max, but test/eer_f is better when lower; write min"):
+        load_study(tmp_path / "one.yaml")

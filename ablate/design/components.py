@@ -119,6 +119,7 @@ def of_levels(name: str, given: Mapping[str, Any], base: Mapping[str, Any], grid
 def of_values(name: str, values: list[Any], base: Mapping[str, Any], grid: bool) -> Component:
     """A component that is one leaf, by its path or by the name of an option: the first value is on, the second off."""
     path = leaf_of(name, base)
+    leaf_at(base, path, name)
     if grid:
         return checked(Component(name, {label(value): {path: value} for value in values}), len(values))
     if len(values) != 2:
@@ -131,13 +132,18 @@ def of_values(name: str, values: list[Any], base: Mapping[str, Any], grid: bool)
 def completed(levels: Mapping[str, Mapping[str, Any]], base: Mapping[str, Any], name: str) -> dict[str, Leaves]:
     """All levels over the same leaves, in the order in which these are first named; off stands before on."""
     paths = list(dict.fromkeys(path for leaves in levels.values() for path in leaves))
-    own = {path: value_at(base, path, name) for path in paths}
-    for path, value in own.items():
-        section, *rest = path.split(".")
-        if isinstance(value, Mapping) and section == "loss" and rest and (len(rest) == 1 or rest[1:] == ["options"]):
-            raise Mistake(f"design.components: {name}: {path} is no leaf; a level names leaves, as in loss.scc.weight")
+    own = {path: leaf_at(base, path, name) for path in paths}
     order = (OFF, ON) if set(levels) == {ON, OFF} else tuple(levels)
     return {label: {path: levels[label].get(path, own[path]) for path in paths} for label in order}
+
+
+def leaf_at(base: Mapping[str, Any], path: str, name: str) -> Any:
+    """The value of a leaf; raises Mistake for a whole term or its options, whose levels would be checked by nobody."""
+    value = value_at(base, path, name)
+    section, *rest = path.split(".")
+    if isinstance(value, Mapping) and section == "loss" and rest and (len(rest) == 1 or rest[1:] == ["options"]):
+        raise Mistake(f"design.components: {name}: {path} is no leaf; a level names leaves, as in loss.scc.weight")
+    return value
 
 
 def checked(its: Component, expected: int | None = None) -> Component:

@@ -23,7 +23,13 @@ class EEROptions:
     centre: bool = False  # subtract the mean over the utterances before the cosine
 
 
-@METRICS("eer", options=EEROptions, keys=("eer_f", "eer_z", "eer_targets", "eer_nontargets"), lower=("eer_f", "eer_z"))
+@METRICS(
+    "eer",
+    options=EEROptions,
+    keys=("eer_f", "eer_z", "eer_targets", "eer_nontargets"),
+    lower=("eer_f", "eer_z"),
+    either=("eer_z",),
+)
 def eer(view: View, *, options: EEROptions) -> dict[str, float]:
     """Speaker-verification equal error rate from f and from z, with the number of target and non-target pairs.
 
