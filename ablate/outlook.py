@@ -51,6 +51,7 @@ class Outlook:
     reused: int = 0  # of those, run by other studies
     pilot: Pilot | None = None
     devices: tuple[str, ...] = ()  # that the cells in the record ran on
+    searched: tuple[int, ...] = ()  # seeds on which a search of another study has tried one of the arms
     pulls: dict[str, dict[str, float]] = field(default_factory=dict)  # arm -> term -> gradient against that of recon
     bill: Bill | None = None
 
@@ -60,8 +61,11 @@ def look_at(study: Study, known: Known) -> Outlook:
     assert study.plan is not None
     its = Outlook(left=dict.fromkeys((arm.name for arm in study.plan.arms), 0), cells=planned_cells(study, known))
     found: dict[str, dict[int, float | None]] = {}
-    devices = set()
+    devices, searched = set(), set()
     for cell in its.cells:
+        other = known.others.get(cell.key)
+        if other is not None and other.tags.get("ablate.role") in ("search", "grid"):
+            searched.add(cell.seed)
         out = known.settled(cell)
         if out is None:
             its.left[cell.name] += 1
@@ -76,6 +80,7 @@ def look_at(study: Study, known: Known) -> Outlook:
         k, arms = len(study.plan.components), study.plan.arms
         its.left[arms[-1].name] += (1 + k * (k + 1) // 2 - len(arms)) * len(study.plan.seeds)
     its.devices = tuple(sorted(devices - {""}))
+    its.searched = tuple(sorted(searched))
     its.pilot = pilot_of(study, found)
     return its
 

@@ -5,15 +5,18 @@ from typing import Any
 
 import pytest
 from finished import write
+from search.world import recorded
 
 from ablate.check import Plan, examine, refuse
 from ablate.config import load_study
 from ablate.data.dataset import Data, load_data
+from ablate.design.forecast import warnings
 from ablate.errors import Mistake
-from ablate.outlook import Bill
+from ablate.outlook import Bill, look_at
 from ablate.reporting.planned import lines
 from ablate.search import identity
-from ablate.search.events import provenance
+from ablate.search.events import METRICS, compact, provenance
+from ablate.search.known import Known
 from ablate.search.plan import Planner
 from ablate.spool import Spool
 from ablate.study import Study
@@ -179,6 +182,22 @@ def test_what_the_record_has_is_a_pilot_and_is_not_charged(file: Path, tmp_path:
     assert (other.outlook.settled, other.outlook.reused) == (12, 12)  # full and the three without one
     assert "(12 run by other studies), 60 to run" in shown(other)["cells"]
     assert "nothing can ever be called equivalent" in shown(other)["warning"]
+
+
+def test_seeds_on_which_a_search_has_tried_an_arm_are_told(file: Path) -> None:
+    """Chosen on a seed, an arm flatters itself on it, whatever the search was called."""
+    study = prepared(file)
+    data = load_data((study.base.data.name, study.base.data.options))
+    assert study.plan is not None
+    planner = Planner(study, data.digest)
+    cells = [planner.designed(study.plan.arms[1], seed, False) for seed in (4, 2, 7)]
+    roles = ("search", "grid", "design")
+    tags = [{"ablate.role": role, METRICS: compact(study.base.plain()["metrics"])} for role in roles]
+    records = [recorded(cell, study_name="elsewhere", tags=its) for cell, its in zip(cells, tags, strict=True)]
+    its = look_at(study, Known(planner, records))
+    assert its.searched == (2, 4)
+    said = list(warnings(study.plan, searched_seeds=its.searched))
+    assert "seeds 2, 4 were used by the search that chose these arms: take fresh ones" in said
 
 
 def test_arms_that_build_or_train_the_same_are_mistakes(

@@ -42,7 +42,7 @@ def cautions(checked: Checked) -> Iterator[str]:
     """What is legal but likely to disappoint."""
     plan, its = checked.study.plan, checked.outlook or Outlook()
     assert plan is not None
-    yield from warnings(plan, its.pilot, mixed_devices=its.devices)
+    yield from warnings(plan, its.pilot, searched_seeds=its.searched, mixed_devices=its.devices)
     for arm, pulls in its.pulls.items():
         names = {its.name for its in plan.components}
         for name in [name for name, share in pulls.items() if share < WEAK and name in names]:

@@ -66,7 +66,8 @@ def of_ablation(its: Ablation, tables: Sequence[Table]) -> Iterator[Section]:
         yield Section("interactions", "Interactions", ("interaction", "half_normal", *beside))
     yield Section("looks", "Sequential seeds", take("Looks"))
     cells = take(*(title for title in list(left) if title.startswith("All arms")))
-    yield Section("seeds", "Seeds", ("paired", *cells, *take("Stability of the ranking"), "rank"))
+    ranking, robust = take("Stability of the ranking"), take("Robust to single seeds")
+    yield Section("seeds", "Seeds", ("paired", *cells, *ranking, "rank", *robust))
     yield Section("beside", "Other metrics", tuple(left.values()))
 
 

@@ -24,7 +24,7 @@ from ablate.design.power import attained, expected_max, power, tost_power
 from ablate.design.sequential import Rule, Series, course
 from ablate.random import uniforms
 
-from .studies import C, by_seed, cells, planned
+from .studies import NAMES, C, by_seed, cells, planned
 
 R = 20_000
 CELLS = Fraction(3).cells()
@@ -213,3 +213,35 @@ def test_a_null_study_claims_nothing_much():
         found = effects(its, {name: by_seed(*values) for name, values in zip(names, y.tolist(), strict=True)})
         claims += any(row.verdict in ("better", "worse") for row in found.rows)
     assert claims / studies <= 0.05 + tolerance(0.05, studies)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("lost", [0.0, 0.1])
+def test_a_null_factorial_claims_nothing_much(lost: float):
+    """2^3 on five seeds, decided by least squares, all cells or nine of ten of them: false claims in 5 % of studies."""
+    its, studies = planned("factorial", NAMES[:3], range(5)), 300
+    assert its.test == "ols"
+    gone = drawn("gone", studies, 8, 5) < lost
+    claims = 0
+    for y, out in zip(arms("null ols", studies, 8, 5, 0.6), gone, strict=True):
+        values = {
+            arm.name: {s: float(v) for s, v in enumerate(row) if not missing[s]}
+            for arm, row, missing in zip(its.arms, y, out, strict=True)
+        }
+        found = effects(its, values)
+        claims += any(row.verdict in ("better", "worse") for row in found.rows)
+    assert claims / studies <= 0.05 + tolerance(0.05, studies)
+
+
+@pytest.mark.long
+def test_a_true_effect_at_the_margin_is_rarely_called_equivalent():
+    """By least squares, in one of six effects: in at most 5 % of studies, though Holm counts all six."""
+    its, studies = planned("factorial", NAMES[:3], range(5), margin=0.5), 300
+    wrong = 0
+    for y in arms("margin ols", studies, 8, 5, 0.6):
+        values = {
+            arm.name: {s: float(v) + 0.5 * ("scc" in arm.on) for s, v in enumerate(row)}
+            for arm, row in zip(its.arms, y, strict=True)
+        }
+        wrong += effects(its, values)["scc"].verdict.startswith("equivalent")
+    assert wrong / studies <= 0.05 + tolerance(0.05, studies)
