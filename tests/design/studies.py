@@ -44,7 +44,8 @@ def base(**weights: float) -> dict[str, Any]:
 def design(kind: str, components: Any = NAMES, seeds: Any = SEEDS, **more: Any) -> Design:
     """A design judged by a metric where more is better."""
     seeds = tuple(seeds) if isinstance(seeds, range) else seeds
-    return Design(kind, tuple(components), "test/score", more.pop("mode", "max"), seeds=seeds, **more)  # type: ignore[arg-type]
+    metric = more.pop("metric", "test/score")
+    return Design(kind, tuple(components), metric, more.pop("mode", "max"), seeds=seeds, **more)  # type: ignore[arg-type]
 
 
 def planned(kind: str, components: Any = NAMES, seeds: Any = SEEDS, **more: Any) -> Plan:

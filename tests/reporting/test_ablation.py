@@ -276,3 +276,28 @@ def test_other_metrics_agree_on_the_order_or_do_not() -> None:
     assert shown is not None and [column.head for column in shown.columns] == ["arm", "static from f", "si sdr"]
     assert shown.rows[0][2] == "2.50 ± 0.71"
     assert agreement_table(its.found, its.rows) is None  # the other metric is the same everywhere
+
+
+def test_scores_keep_their_digits_under_a_transform() -> None:
+    """Effects are on the logit scale, scores in units of the metric: each is rounded by its own spread."""
+    plan = planned("leave_one_out", ("scc",), range(5), transform="logit")
+    y = {"full": (0.9985, 0.9987, 0.9984, 0.9986, 0.9988), "no_scc": (0.9971, 0.9974, 0.9969, 0.9972, 0.9975)}
+    lines = text(report(plan, {arm: dict(enumerate(its)) for arm, its in y.items()}), "Effects of the arms")
+    assert "0.99860 ± 0.00016" in lines and "0.99722 ± 0.00024" in lines
+
+
+def test_the_metric_of_the_claim_is_that_of_the_best_epoch_beside_it_too() -> None:
+    """On the validation split the record's own value is of the last epoch, which may put the arms in another order."""
+    plan = planned("leave_one_out", NAMES[:2], range(2), metric="valid/score")
+    arms = [arm.name for arm in plan.arms]
+    rows = [
+        row(
+            plan, arm, seed, 0.5, values={"objective": 0.5 + 0.1 * i, "valid/score": 0.9 - 0.1 * i, "valid/r2": 0.1 * i}
+        )
+        for i, arm in enumerate(arms)
+        for seed in (0, 1)
+    ]
+    its = Ablation.of(question(plan), ordered(question(plan), rows))
+    table = agreement_table(its.found, its.rows)
+    assert table is not None and table.rows == (("r2", "3", "+1.00"),)
+    assert "at the last epoch" in table.caption
