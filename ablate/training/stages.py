@@ -17,11 +17,6 @@ def begins(model: Any, epoch: int) -> bool:
     return epoch > 0 and own_share(model, epoch) != own_share(model, epoch - 1)
 
 
-def begins(model: Any, epoch: int) -> bool:
-    """Whether a stage begins with this epoch, counted from 0; the first one does."""
-    return epoch == 0 or own_share(model, epoch) != own_share(model, epoch - 1)
-
-
 def begin_stage(model: Any, optimiser: torch.optim.Optimizer, progress: Progress) -> None:
     """Where the share of own outputs jumps, forget the optimiser's moments, the best epoch and the patience so far.
 

@@ -41,10 +41,7 @@ def validate(step: Step, data: Data, trial: Trial, place: Place, epoch: int, usa
 
 
 def score(step: Step, data: Data, trial: Trial, place: Place, split_name: str, epoch: int) -> Report:
-    """`<split>/<term>`, `<split>/elbo` and, where this epoch is one for metrics, `<split>/<metric>`.
-
-    The first epoch of a stage has them whatever `metrics.every`, so that a run that is judged anew is never unjudged.
-    """
+    """`<split>/<term>`, `<split>/elbo` and, where this epoch is one for metrics, `<split>/<metric>`."""
     step.eval()
     split: Split = getattr(data, split_name)
     terms = mean_terms(step, split, data.train.n, trial, place)

@@ -82,15 +82,6 @@ def test_a_stage_is_measured_from_its_first_epoch_on(tmp_path: Path) -> None:
     assert reports[3]["objective"] == reports[2]["valid/r2"]
 
 
-def test_the_first_epoch_of_a_stage_is_measured_so_that_no_report_lacks_its_objective(tmp_path: Path) -> None:
-    """Shares .1 .1 .2 .2 .3 .3: with metrics in every 4th epoch, those of epochs 3 and 5 come with the jumps."""
-    values = plain(LOSS, SCHEDULED | {"ss_step": 2}, epochs=6, select="valid/r2", select_mode="max")
-    values["metrics"] = {"every": 4}
-    reports = run(cell(values, tmp_path))
-    assert [its["epoch"] for its in reports if "valid/r2" in its] == [1, 3, 4, 5, 6]
-    assert all(its["objective"] is not None for its in reports)
-
-
 def weights(folder: Path) -> dict[str, torch.Tensor]:
     return state(folder)["model"]
 
