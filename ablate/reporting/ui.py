@@ -9,7 +9,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -29,6 +29,7 @@ SHOWN = 5  # studies with a line of their own
 DASHBOARD = "ablate.dashboard"  # tag of a study's run: address of the Ray dashboard
 PORTS = 20  # tried from there on
 START_S = 180.0  # a first start on a busy machine takes a minute
+POLL_S = 0.2  # between two looks at the server and at what was asked
 END_S = 10.0  # for the server to end after SIGTERM
 
 
@@ -62,18 +63,27 @@ class Ui:
         return link(self.url, self.record, Question.of(unpack(its.tags["ablate.design"])))
 
     def serve(self, console: Console) -> None:
-        """Print the addresses once they answer, and go on until Ctrl-C or SIGTERM (or the server ends)."""
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        with contextlib.suppress(KeyboardInterrupt), self.serving() as process:
-            for line in self.lines():
+        """Print the addresses once they answer, and go on until Ctrl-C or SIGTERM (or the server ends).
+
+        A signal is noted and not raised: an exception that meets a finaliser of a library would be lost there.
+        """
+        asked: list[int] = []
+        for sign in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(sign, lambda number, frame: asked.append(number))
+        with self.serving(asked) as process:
+            for line in self.lines() if not asked else ():
                 console.print(line, highlight=False, soft_wrap=True)
-            if process is not None:
+            if process is not None and not asked:
                 console.print("Ctrl-C ends the server", style="dim")
-                process.wait()
+            while process is not None and process.poll() is None and not asked:
+                time.sleep(POLL_S)
 
     @contextlib.contextmanager
-    def serving(self) -> Iterator[subprocess.Popen | None]:
-        """The server, answering; ended with its children on leaving. Raises Mistake where it does not start."""
+    def serving(self, asked: Sequence[int] = ()) -> Iterator[subprocess.Popen | None]:
+        """The server, answering; ended with its children on leaving. Raises Mistake where it does not start.
+
+        It is not waited for any longer once `asked` holds a signal.
+        """
         if self.port is None:
             yield None
             return
@@ -84,7 +94,7 @@ class Ui:
                 command, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
             )
             try:
-                wait_until_it_answers(process, f"{self.url}/health", output.fileno())
+                wait_until_it_answers(process, f"{self.url}/health", output.fileno(), asked)
                 yield process
             finally:
                 end_group(process)
@@ -102,10 +112,12 @@ def free_port(wanted: int | None) -> int:
     raise Mistake(f"{taken} taken; name a free one with --port")
 
 
-def wait_until_it_answers(process: subprocess.Popen, url: str, output: int) -> None:
-    """Return once the server answers; raises Mistake with its last line where it ends or stays silent."""
+def wait_until_it_answers(process: subprocess.Popen, url: str, output: int, asked: Sequence[int] = ()) -> None:
+    """Return once the server answers or a signal came; Mistake with its last line where it ends or stays silent."""
     deadline = time.monotonic() + START_S
     while process.poll() is None and time.monotonic() < deadline:
+        if asked:
+            return
         with contextlib.suppress(urllib.error.URLError, OSError), urllib.request.urlopen(url, timeout=5):
             return
         time.sleep(0.1)
