@@ -24,7 +24,6 @@ from ablate.reporting.beside import (
     probes_table,
     ranking_table,
     retuned_table,
-    robust_table,
     simple_table,
 )
 from ablate.reporting.cells import CellRow
@@ -32,6 +31,7 @@ from ablate.reporting.designed import Measured, effects_of, measured, walk_of
 from ablate.reporting.latex import latex
 from ablate.reporting.numbers import plain_number
 from ablate.reporting.question import Question
+from ablate.reporting.robust import robust_table
 from ablate.reporting.table import Table, markdown
 from ablate.reporting.terminal import say, show
 

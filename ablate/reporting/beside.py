@@ -1,12 +1,12 @@
 """What stands beside the effects of an ablation: cells, aliases, failures, ranks, looks, steps. None is a claim."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
-from ablate.design.bootstrap import Iqm, agreement, iqm_difference, iqm_interval
+from ablate.design.bootstrap import agreement
 from ablate.design.effects import Effects
 from ablate.design.failures import Seeds, by_level, discordant, mcnemar, outcomes, wilson
 from ablate.design.options import FACTORIAL
-from ablate.design.paired import MIN_PAIRS, summary
+from ablate.design.paired import summary
 from ablate.design.path import Walk
 from ablate.design.plan import Plan
 from ablate.records import text
@@ -19,7 +19,6 @@ from ablate.reporting.table import Column, Table
 
 ROMAN = {3: "III", 4: "IV", 5: "V", 6: "VI", 7: "VII", 8: "VIII"}
 LAST = " What is not claimed about is measured at the last epoch, not at the best."
-RANKED = 50  # arms above which what needs resampling is left out
 MANY = 12  # seeds above which their values are left to the CSV
 
 
@@ -201,46 +200,6 @@ def probes_table(found: Measured, rows: Sequence[CellRow]) -> Table | None:
     )
     words = f"Mean ± sd over seeds on the {split} split: descriptive, not part of the claim.{LAST * (split == 'valid')}"
     return Table("Probes beside it", columns, tuple(lines), words)
-
-
-def robust_table(found: Measured) -> Table | None:
-    """Interquartile means with bootstrap intervals; None with many arms, or where no arm has three values."""
-    plan = found.plan
-    by_arm = {
-        arm.name: {s: y for s, value in found.values.get(arm.name, {}).items() if (y := finite(value)) is not None}
-        for arm in plan.arms
-    }
-    if len(by_arm) > RANKED or not any(len(its) >= MIN_PAIRS for its in by_arm.values()):
-        return None
-    lines = []
-    for arm, mine in by_arm.items():
-        its = iqm_interval([list(mine.values())]) if len(mine) >= MIN_PAIRS else None
-        other = by_arm.get(plan.reference or "", {})
-        seeds = sorted(mine.keys() & other.keys()) if arm != plan.reference else []
-        apart = (
-            iqm_difference([[mine[s] for s in seeds]], [[other[s] for s in seeds]]) if len(seeds) >= MIN_PAIRS else None
-        )
-        lines.append((arm, str(len(mine)), iqm_text(its, fixed), iqm_text(apart, signed)))
-    columns = (
-        Column("arm", wrap=True),
-        Column("values", True, spare=1),
-        Column("IQM [95 % interval]"),
-        Column(f"less that of {plan.reference}"),
-    )[: 4 if plan.reference else 3]
-    words = (
-        "Mean of the values that are left after a quarter at each end is dropped, with percentile intervals of 9,999 "
-        "resamples of seeds, common to all arms. Such intervals are too narrow with few seeds. Descriptive, not part "
-        "of the claim."
-    )
-    return Table("Robust to single seeds", columns, tuple(line[: len(columns)] for line in lines), words)
-
-
-def iqm_text(its: Iqm | None, form: Callable[[float, int], str]) -> str:
-    """`0.579 [0.566, 0.590]`, empty where there is none."""
-    if its is None:
-        return ""
-    places = decimals((its.hi - its.lo) / 2)
-    return f"{form(its.value, places)} [{form(its.lo, places)}, {form(its.hi, places)}]"
 
 
 def agreement_table(found: Measured, rows: Sequence[CellRow]) -> Table | None:
